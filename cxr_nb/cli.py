@@ -11,8 +11,8 @@ import difflib, json, os, sys
 from functools import wraps
 from fastcore.script import Param, anno_parser
 
-# %% ../nbs/16_cli.ipynb #286d1c9d
-def _one_line(e): return ' '.join(str(e).split()) or type(e).__name__
+# %% ../nbs/16_cli.ipynb #655e9819
+def _message(e): return ' '.join(str(e).split()) or type(e).__name__
 
 def _refuse(parser):
     options = [o for a in parser._actions for o in a.option_strings]
@@ -28,7 +28,7 @@ def _typed(parser, argv):
     flags = {o: a.dest for a in parser._actions for o in a.option_strings}
     return {flags[k] for a in argv if (k := a.split('=')[0]) in flags}
 
-# %% ../nbs/16_cli.ipynb #b359e02d
+# %% ../nbs/16_cli.ipynb #400ff11c
 def run_command(
     func, # the wrapper
     argv:list # what was typed after the command's name
@@ -45,7 +45,7 @@ def run_command(
         os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # spinning threads of two processes on the same cores slow both fivefold
         if not sys.warnoptions: warnings.simplefilter('ignore')
         func(**args)
-    except (ValueError, OSError) as e: print(f'{name}: {_one_line(e)}', file=sys.stderr); return 1
+    except (ValueError, OSError) as e: print(f'{name}: {_message(e)}', file=sys.stderr); return 1
     except KeyboardInterrupt: print(f'{name}: interrupted; the same command goes on where it stopped', file=sys.stderr); return 130
     return 0
 
