@@ -180,11 +180,11 @@ def cxr_predict(
     for b in bad: print(f"not read: {b['path']}: {b['reason']}", file=sys.stderr)
     print(f'{len(df):,} images scored in {out}' + (f', {len(bad):,} not read' if bad else ''))
 
-# %% ../nbs/16_cli.ipynb #5038ca6f
+# %% ../nbs/16_cli.ipynb #e25aaa23
 @command
 def cxr_demo(
     out:str='runs/demo', # folder to write; open index.html in it
-    n:int=600, # images to draw
+    n:int=800, # images to draw
     seed:int=0 # same seed, same radiographs
 ):
     "Everything that is built, on drawn radiographs (synthetic): phantom, cohort, training, test, one page"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHOWN', 'Checkpoint', 'resume', 'fit', 'Bar', 'fold_rows', 'plot_history', 'model_card', 'train', 'Ensemble',
-           'load_run', 'seen_rows', 'test', 'predict']
+           'load_run', 'seen_rows', 'test', 'plot_rocs', 'predict']
 
 # %% ../nbs/07_cnn_train_test.ipynb #2de38a39
 import secrets, shutil
@@ -241,7 +241,7 @@ def load_run(
     if not folds or not (run/'card.md').is_file(): raise FileNotFoundError(f'{run} has no model.safetensors; was training interrupted? Start cxr_train again to complete it')
     return Ensemble([load_model(f) for f in folds]).eval()
 
-# %% ../nbs/07_cnn_train_test.ipynb #7797d971
+# %% ../nbs/07_cnn_train_test.ipynb #7177dd08
 def seen_rows(
     run:str|Path, # a run folder
     subject_ids # subject of each row
@@ -262,22 +262,32 @@ def test(
     if not len(rows): raise ValueError(f'split {split!r} of {cohort.name} has no rows; --split all takes every row')
     folder = Path(run)/'eval'/f'{cohort.name}-{split}'
     ev = _evaluate(net, cohort, rows, folder, tta or net.facts['tta'])
-    _figures(ev, net.facts['labels'], cohort)
+    _figures(ev)
     return ev
 
-# %% ../nbs/07_cnn_train_test.ipynb #1a3e0922
-def _figures(ev, labels, cohort):
+# %% ../nbs/07_cnn_train_test.ipynb #23485a27
+def plot_rocs(
+    ev:Evaluation # an evaluation
+): # a figure; None if no label has both classes
+    "ROC curves with bands, a panel a label"
     import matplotlib.pyplot as plt
     y, p = wide_predictions(ev.predictions,'y'), wide_predictions(ev.predictions)
-    _, groups = _unit(cohort, ev.rows); scored = [l for l in labels if y[l].nunique() == 2]
+    key = dict(patient='subject_id', study='study_id', image='image_id')[ev.metrics.unit.iloc[0]]
+    if not (scored := [l for l in y if y[l].nunique() == 2]): return None
+    rows = -(-len(scored)//4); fig, axs = plt.subplots(rows, 4, figsize=(13, 3.5*rows), squeeze=False, layout='constrained')
+    for ax in axs.flat[len(scored):]: ax.axis('off')
+    for ax,l in zip(axs.flat, scored):
+        plot_roc(y[l].to_numpy(), p[l].to_numpy(), l, ev.rows[key].to_numpy(), ax)
+        ax.set_title(ax.get_legend().get_texts()[0].get_text(), fontsize=9); ax.get_legend().remove()
+    return fig
+
+def _figures(ev):
+    import matplotlib.pyplot as plt
     (ev.path/'figures').mkdir(exist_ok=True)
-    fig, ax = plt.subplots(figsize=(6, .35*len(labels)+1.4), layout='constrained'); plot_forest(ev.metrics, 'auroc', ax)
-    fig.savefig(ev.path/'figures'/'auroc.png', dpi=100); plt.close(fig)
-    if not scored: return
-    rows = -(-len(scored)//3); fig, axs = plt.subplots(rows, 3, figsize=(12, 4*rows), squeeze=False, layout='constrained')
-    for ax in axs.flat: ax.axis('off')
-    for ax,l in zip(axs.flat, scored): ax.axis('on'); plot_roc(y[l].to_numpy(), p[l].to_numpy(), l, groups, ax)
+    if (fig := plot_rocs(ev)) is None: return
     fig.savefig(ev.path/'figures'/'roc.png', dpi=100); plt.close(fig)
+    fig, ax = plt.subplots(figsize=(6, .3*ev.metrics.label.nunique()+1.4), layout='constrained'); plot_forest(ev.metrics, 'auroc', ax)
+    fig.savefig(ev.path/'figures'/'auroc.png', dpi=100); plt.close(fig)
 
 # %% ../nbs/07_cnn_train_test.ipynb #50429e25
 def predict(

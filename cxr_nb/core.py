@@ -62,7 +62,7 @@ def resolve_labels(
     if len(set(map(_plain, names))) < len(names): raise ValueError(f'a label stands twice in {names}')
     return [by[_plain(n)] for n in names]
 
-# %% ../nbs/00_core.ipynb #0fa2cc3b
+# %% ../nbs/00_core.ipynb #79e51a83
 @contextmanager
 def written(
     path:str|Path # where the file shall stand
@@ -72,6 +72,7 @@ def written(
     tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         yield tmp
+        os.chmod(tmp, 0o644) # some libraries write for the owner alone
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['STYLE', 'cached_boxes', 'show_image', 'montage', 'confident_errors', 'plot_errors', 'figure_html', 'metrics_html',
-           'roc_figure', 'page', 'demo']
+           'page', 'demo']
 
-# %% ../nbs/15_demo.ipynb #54d9d68a
-import base64, html, io, time
+# %% ../nbs/15_demo.ipynb #f3d46ba3
+import base64, html, io, textwrap, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import *
 
-# %% ../nbs/15_demo.ipynb #54fee81c
+# %% ../nbs/15_demo.ipynb #85dc9113
 def cached_boxes(
     cohort:Cohort, # a cohort with boxes.parquet
     row:pd.Series # one image
@@ -34,7 +34,7 @@ def show_image(
     "One image of the cache, with its boxes"
     from matplotlib.patches import Rectangle
     ax.imshow(cohort.pixels[row.pixel_row], cmap='gray', vmin=0, vmax=255); ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=8, loc='left')
+    ax.set_title('\n'.join(textwrap.wrap(title, 44)), fontsize=8, loc='left')
     for b in cached_boxes(cohort, row).itertuples() if boxes else ():
         ax.add_patch(Rectangle((b.x_min, b.y_min), b.x_max-b.x_min, b.y_max-b.y_min, fill=False, color='#F2C14E', lw=1))
     return ax
@@ -55,7 +55,7 @@ def montage(
         r = df.loc[i]; show_image(cohort, r, ax, f"{r['view'] if pd.notna(r['view']) else 'view blank'}: " + (', '.join(l for l in cohort.labels if r[l] == 1) or 'none'))
     return fig
 
-# %% ../nbs/15_demo.ipynb #e20bc9e7
+# %% ../nbs/15_demo.ipynb #d9e8c919
 def confident_errors(
     ev:Evaluation, # an evaluation
     n:int=4 # of each kind
@@ -77,7 +77,7 @@ def plot_errors(
     fig, axs = plt.subplots(2, n, figsize=(3*n, 6.8), squeeze=False, layout='constrained')
     for ax in axs.flat: ax.axis('off')
     for axes,kind in zip(axs, ('false alarm','missed')):
-        for ax,r in zip(axes, e[e.kind == kind].itertuples()): show_image(cohort, by.loc[r.image_id], ax, f'{kind}: {r.label}\np = {r.p:.2f}')
+        for ax,r in zip(axes, e[e.kind == kind].itertuples()): show_image(cohort, by.loc[r.image_id], ax, f'{kind}: {r.label}, p = {r.p:.2f}')
     return fig
 
 # %% ../nbs/15_demo.ipynb #2db5aafa
@@ -118,22 +118,7 @@ def metrics_html(
         rows.append(f'<tr class="{"macro" if l == "macro" else ""}"><td>{html.escape(l)}{few}</td><td>{n[0]}</td><td>{n[1]}</td>' + ''.join(f'<td>{f(by.get((l,m)))}</td>' for m in have) + '</tr>')
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
-# %% ../nbs/15_demo.ipynb #b7e39ed8
-def roc_figure(
-    ev:Evaluation, # an evaluation
-    most:int=9 # labels to draw, those with most positives
-):
-    "ROC curves with bands, a panel a label"
-    import matplotlib.pyplot as plt
-    from cxr_nb.metrics import plot_roc
-    y, p = wide_predictions(ev.predictions,'y'), wide_predictions(ev.predictions)
-    ls = [l for l in y.sum().sort_values(ascending=False).index if y[l].nunique() == 2][:most]; k = max(1, -(-len(ls)//3))
-    fig, axs = plt.subplots(k, 3, figsize=(12, 4*k), squeeze=False, layout='constrained')
-    for ax in axs.flat: ax.axis('off')
-    for ax,l in zip(axs.flat, ls): ax.axis('on'); plot_roc(y[l].to_numpy(), p[l].to_numpy(), l, ev.rows.subject_id.to_numpy(), ax)
-    return fig
-
-# %% ../nbs/15_demo.ipynb #f9435afa
+# %% ../nbs/15_demo.ipynb #02cebedf
 def page(
     cohort:Cohort, # the cohort
     run:str|Path, # the run folder
@@ -141,14 +126,14 @@ def page(
 )->str: # HTML
     "One self-contained page: data, training, results, errors"
     import matplotlib.pyplot as plt
-    from cxr_nb.cnn_train_test import plot_history
+    from cxr_nb.cnn_train_test import plot_history, plot_rocs
     from cxr_nb.preprocessing import plot_flow
     fig = lambda draw,w,h: (lambda f,ax: (draw(ax), f)[1])(*plt.subplots(figsize=(w,h), layout='constrained'))
     conf, flow = read_json(Path(run)/'config.json')['request'], cohort.meta['flow']
     body = [_head(cohort, ev), '<h2>What was drawn</h2>', figure_html(montage(cohort), 'Drawn radiographs with the boxes of their findings.'),
             '<h2>From files to a cohort</h2>', figure_html(fig(lambda ax: plot_flow(flow, ax), 9, .45*len(flow)+.6), 'How many images each step kept, and why the others went.'),
             '<h2>Training</h2>', figure_html(fig(lambda ax: plot_history(read_table(Path(run)/'history.csv'), ax), 7, 3.5), f"{conf['train']['arch']}, {conf['train']['pretrained']} weights; the dotted line marks the epoch that was kept."),
-            '<h2>Results on the test patients</h2>', metrics_html(ev.metrics), _foot(ev), figure_html(roc_figure(ev), 'ROC curves with 95 % bands; patients are resampled.'),
+            '<h2>Results on the test patients</h2>', metrics_html(ev.metrics), _foot(ev), figure_html(plot_rocs(ev), 'ROC curves with 95 % bands; patients are resampled.'),
             '<h2>The most confident errors</h2>', figure_html(plot_errors(ev, cohort), 'Where the classifier was surest and wrong. Boxes mark what is there.'), _next()]
     return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>cxr_nb demo</title><style>{STYLE}</style></head><body>{"".join(body)}</body></html>\n'
 
@@ -166,10 +151,10 @@ def _next():
     lines = 'cxr_preprocess DATA/nih --kind nih --out cohorts/nih\ncxr_train cohorts/nih --out runs/nih --config nih_baseline\ncxr_test runs/nih --cohort cohorts/nih'
     return f'<h2>On your own files</h2><p>The same three commands, on a folder of NIH ChestX-ray14 (or MIMIC-CXR, or images with a labels.csv):</p><pre>{lines}</pre>'
 
-# %% ../nbs/15_demo.ipynb #91ee374e
+# %% ../nbs/15_demo.ipynb #3c51370b
 def demo(
     out:str|Path='runs/demo', # folder to write
-    n:int=600, # images to draw
+    n:int=800, # images to draw
     seed:int=0 # same seed, same radiographs
 )->str: # the result table and where the page is
     "Phantom, cohort, training, test and page, in one process"
@@ -181,7 +166,7 @@ def demo(
     out, start = Path(out), time.time()
     say = lambda what: print(f'[{time.time()-start:4.0f} s] {what}', flush=True)
     say(f'drawing {n} radiographs (synthetic)'); write_phantom(out/'phantom', n=n, seed=seed, size=320)
-    say('cohort'); cohort = preprocess(out/'phantom', 'mimic', out/'cohort', size=128, blank='zero', labels=','.join(_drawn(out/'phantom')))
+    say('cohort'); cohort = preprocess(out/'phantom', 'mimic', out/'cohort', size=128, blank='zero', split='official', labels=','.join(_drawn(out/'phantom')))
     say('training'); run = train(cohort, out/'classifier')
     say('test'); ev = test(run, cohort, 'test')
     say('page')
@@ -189,4 +174,7 @@ def demo(
     say('done')
     return f"{table_text(ev.metrics, metrics=SHOWN)}\n\nsynthetic data: no claim about patients follows\n{out/'index.html'}"
 
-def _drawn(root): return [l for l in CHEXPERT_LABELS if l in set(read_table(root/'phantom'/'findings.csv').label) | {'No Finding'}]
+def _drawn(root):
+    from cxr_nb.preprocessing import find_table
+    labels = read_table(find_table(root, 'mimic-cxr-2.0.0-chexpert.csv.gz'))
+    return [l for l in CHEXPERT_LABELS if (labels[l] == 1).any()]

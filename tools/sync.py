@@ -11,14 +11,16 @@ def fingerprints():
     return {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file() and '.ipynb_checkpoints' not in f.parts}
 
 def readme():
-    "README.md is index.ipynb as markdown, without hidden cells"
+    "README.md is index.ipynb as markdown, without hidden cells, styles of tables, and with links to the notebooks in nbs/"
     from nbconvert import MarkdownExporter
-    from nbconvert.preprocessors import RegexRemovePreprocessor
-    import nbformat
+    import nbformat, re
     nb = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4)
     nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
     for c in nb.cells: c.source = '\n'.join(l for l in c.source.splitlines() if not l.startswith('#|'))
+    nb.metadata['language_info'] = dict(name='python')
     text, _ = MarkdownExporter().from_notebook_node(nb)
+    text = re.sub(r'<style.*?</style>\s*', '', text, flags=re.S)
+    text = re.sub(r'\]\((\w+\.ipynb)\)', r'](nbs/\1)', re.sub(r'\n{3,}', '\n\n', text))
     (ROOT/'README.md').write_text(text.strip()+'\n', encoding='utf-8')
 
 def sync():
