@@ -8,9 +8,9 @@ __all__ = ['ARCHS', 'IMAGENET', 'LITE0', 'TTA', 'timm_name', 'lite0_weights', 'r
            'MaskedBCE', 'macro_auroc', 'MacroAUROC', 'gains_by_bf16', 'Autocast', 'KeepStats', 'freeze_stages',
            'TrainConfig', 'cxr_learner', 'predict_images', 'predict_proba']
 
-# %% ../nbs/05_cnn.ipynb #a679dd8e
+# %% ../nbs/05_cnn.ipynb #38c14b5b
 import json, math, os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 import cv2, numpy as np, pandas as pd, timm, torch
 from fastai.callback.core import Callback, CancelFitException
@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from .core import *
 from .metrics import auroc
 
-# %% ../nbs/05_cnn.ipynb #db70a749
+# %% ../nbs/05_cnn.ipynb #5f007faf
 ARCHS = dict(vgg16='vgg16', resnet18='resnet18', resnet50='resnet50', densenet121='densenet121', efficientnet_lite0='tf_efficientnet_lite0',
              mobilenet_v3='mobilenetv3_large_100')
 
@@ -36,7 +36,7 @@ def timm_name(
     "Find an architecture by either name"
     if arch in ARCHS: return ARCHS[arch]
     if timm.is_model(arch): return arch
-    raise ValueError(f"arch {arch!r} is neither one of {', '.join(ARCHS)} nor a timm model.{suggest(arch, [*ARCHS, *timm.list_models()])}")
+    raise ValueError(f"arch {arch!r} is neither one of {', '.join(ARCHS)} nor a timm model.{suggest(arch, list(ARCHS)) or suggest(arch, timm.list_models())}")
 
 # %% ../nbs/05_cnn.ipynb #39324560
 def lite0_weights()->dict: # timm's parameter names -> tensors, without the classifier
@@ -301,7 +301,9 @@ def freeze_stages(
     for p in frozen: by[p].requires_grad_(False)
     return frozen
 
-# %% ../nbs/05_cnn.ipynb #46af5fc7
+# %% ../nbs/05_cnn.ipynb #7d29f375
+TTA = ((1.,0.), (1.08,0.), (.94,0.), (1.,5.), (1.,-5.)) # (zoom, degrees); the first is the image itself
+
 @dataclass
 class TrainConfig:
     "What can be chosen for training a classifier"
@@ -318,6 +320,16 @@ class TrainConfig:
     tta:int=5 # views of an image to average when scoring
     augment:dict=field(default_factory=lambda: asdict(Augment())) # see `Augment`
     seed:int=0 # of the head, the order and the augmentation
+    def __post_init__(self):
+        timm_name(self.arch)
+        for k,ok,want in _RANGES:
+            if not ok(getattr(self, k)): raise ValueError(f'{k} is {getattr(self, k)}; expected {want}')
+        if self.pretrained not in ('imagenet','none'): read_weights(self.pretrained)
+        known = [f.name for f in fields(Augment)]
+        if (odd := [k for k in self.augment if k not in known]): raise ValueError(f"augment has no amount {odd[0]!r}; there are {', '.join(known)}.{suggest(odd[0], known)}")
+
+_RANGES = [(k, lambda v: v >= 1, 'at least 1') for k in ('epochs','bs','patience')] + [(k, lambda v: v > 0, 'more than 0') for k in ('lr','body_lr')] + [
+    (k, lambda v: v >= 0, 'at least 0') for k in ('wd','freeze','seed')] + [('dropout', lambda v: 0 <= v < 1, '0 to below 1'), ('tta', lambda v: 1 <= v <= len(TTA), f'1 to {len(TTA)}')]
 
 # %% ../nbs/05_cnn.ipynb #70bdcf4b
 def cxr_learner(
@@ -339,9 +351,7 @@ def cxr_learner(
     split = lambda m: [[p for p in m.body.parameters() if p.requires_grad], list(m.head.parameters())]
     return Learner(dls, net.to(dls.device), loss_func=MaskedBCE(), opt_func=Adam, splitter=split, wd=cfg.wd, metrics=MacroAUROC(), cbs=cbs)
 
-# %% ../nbs/05_cnn.ipynb #38533b1f
-TTA = ((1.,0.), (1.08,0.), (.94,0.), (1.,5.), (1.,-5.)) # (zoom, degrees); the first is the image itself
-
+# %% ../nbs/05_cnn.ipynb #bb884370
 def _views(imgs, n):
     s = imgs.shape[-1]
     for zoom,deg in TTA[:n]:

@@ -6,8 +6,9 @@
 __all__ = ['SHOWN', 'Checkpoint', 'resume', 'fit', 'Bar', 'fold_rows', 'plot_history', 'model_card', 'train', 'Ensemble',
            'load_run', 'seen_rows', 'test', 'plot_rocs', 'predict']
 
-# %% ../nbs/07_cnn_train_test.ipynb #2de38a39
+# %% ../nbs/07_cnn_train_test.ipynb #5bab34b7
 import secrets, shutil
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -99,7 +100,7 @@ def fold_rows(
     inner = hash_share([f'inner:{k}:{i}' for i in df.subject_id], seed) < 1/8
     return df[~out & ~inner], df[~out & inner], df[out]
 
-# %% ../nbs/07_cnn_train_test.ipynb #7ee21afa
+# %% ../nbs/07_cnn_train_test.ipynb #1d4fc620
 def _request(cohort, cfg, folds): return dict(train=asdict(cfg), folds=folds, labels=cohort.labels, cohort=dict(name=cohort.name, hash=cohort_hash(cohort.df, cohort.labels), size=cohort.size, geometry=cohort.meta['geometry']))
 
 def _open_run(out, request):
@@ -110,6 +111,16 @@ def _open_run(out, request):
         raise ValueError(f"{out} holds another run (differs in {', '.join(diff)}); name another folder or delete it")
     if not old: write_json(out/'config.json', dict(request=request, salt=secrets.token_hex(8), versions=versions('cxr_nb','torch','timm','fastai','numpy')))
     return read_json(out/'config.json')
+
+@contextmanager
+def _opened(out, request): # a run that fails before its first epoch leaves nothing behind
+    fresh, conf = not (out/'config.json').is_file(), _open_run(out, request)
+    try: yield conf
+    except Exception:
+        if fresh and not any(out.rglob('resume.pt')) and not any(out.rglob('model.safetensors')):
+            (out/'config.json').unlink()
+            if not any(out.iterdir()): out.rmdir()
+        raise
 
 # %% ../nbs/07_cnn_train_test.ipynb #3fa70819
 def _train_one(cohort, out, train_rows, valid_rows, cfg, conf):
@@ -122,7 +133,7 @@ def _train_one(cohort, out, train_rows, valid_rows, cfg, conf):
     save_model(net, out/'model.safetensors'); (out/'resume.pt').unlink(missing_ok=True)
     return net
 
-# %% ../nbs/07_cnn_train_test.ipynb #db3a2946
+# %% ../nbs/07_cnn_train_test.ipynb #69120db6
 def plot_history(
     hist:pd.DataFrame, # history.csv
     ax=None # where to draw
@@ -134,7 +145,8 @@ def plot_history(
     ax.set(xlabel='epoch', ylabel='loss'); two = ax.twinx()
     two.plot(hist.epoch, hist.auroc, label='validation AUROC', color='#54A24B'); two.set(ylabel='macro AUROC', ylim=(min(.5, hist.auroc.min()), 1))
     if hist.auroc.notna().any(): two.axvline(hist.epoch[hist.auroc.idxmax()], ls=':', color='grey', lw=1)
-    lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='center right', frameon=False)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='center left', frameon=False)
     return ax
 
 # %% ../nbs/07_cnn_train_test.ipynb #5153d135
@@ -158,7 +170,7 @@ def model_card(
              'No medical device: for research and teaching. It was measured on the source above only; other hospitals, machines and populations differ. Labels were taken as the source gives them.']
     return '\n'.join(lines)+'\n'
 
-# %% ../nbs/07_cnn_train_test.ipynb #60bb0a0d
+# %% ../nbs/07_cnn_train_test.ipynb #eaee15f9
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
@@ -181,9 +193,13 @@ def train(
     given = dict(locals())
     cfg = TrainConfig(**{f.name: given[f.name] for f in fields(TrainConfig) if given[f.name] is not None})
     cohort, out = cohort if isinstance(cohort, Cohort) else read_cohort(cohort), Path(out)
-    request = _request(cohort, cfg, folds); conf = _open_run(out, request)
-    if (out/'card.md').is_file(): return out
-    if folds: return _train_folds(cohort, out, cfg, folds, request, conf)
+    if folds == 1 or folds < 0: raise ValueError(f"folds is {folds}; 0 for the cohort's own split, or at least 2")
+    request = _request(cohort, cfg, folds)
+    with _opened(out, request) as conf:
+        if (out/'card.md').is_file(): return out
+        return _train_folds(cohort, out, cfg, folds, request, conf) if folds else _train_split(cohort, out, cfg, request, conf)
+
+def _train_split(cohort, out, cfg, request, conf):
     net = _train_one(cohort, out, cohort.rows('train'), cohort.rows('valid'), cfg, conf)
     ev = _evaluate(net, cohort, cohort.rows('valid'), out/'eval'/f'{cohort.name}-valid', cfg.tta)
     _finish_run(out, model_card(net, cohort, request, ev.metrics, 'the validation rows, which also chose the epoch and the thresholds: optimistic'))

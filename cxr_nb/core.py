@@ -106,7 +106,7 @@ def write_table(
         elif path.suffix != '.gz': df.to_csv(f, index=False)
         else: f.write_bytes(gzip.compress(df.to_csv(index=False).encode(), mtime=0)) # no name, no time: same table, same bytes
 
-# %% ../nbs/00_core.ipynb #21dd239c
+# %% ../nbs/00_core.ipynb #207e5900
 def read_table(
     path:str|Path, # a .csv, .csv.gz or .parquet file
     need:tuple=(), # columns that must be there
@@ -117,6 +117,7 @@ def read_table(
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'no file {path}{_nearby(path)}')
     try: df = pd.read_parquet(path, **kwargs) if path.suffix == '.parquet' else pd.read_csv(path, dtype=dtype, **kwargs)
+    except UnicodeDecodeError: raise ValueError(f'{path.name} is not UTF-8; was it saved by a spreadsheet in another encoding?') from None
     except (OSError, EOFError, ValueError) as e: raise ValueError(f'{path.name} can not be read as a table ({str(e).splitlines()[0]}); is it whole?') from None
     need_columns(df, need, path.name)
     return df

@@ -405,7 +405,7 @@ def _finish(out, size):
     (out/f'.pixels_{size}.part.npy').replace(out/f'pixels_{size}.npy')
     for e in 'state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink()
 
-# %% ../nbs/03_preprocessing.ipynb #e17fe693
+# %% ../nbs/03_preprocessing.ipynb #6a3ae7cc
 def preprocess(
     source:str|Path, # the source's folder
     kind:str, # adapter: nih, mimic or folder
@@ -430,10 +430,11 @@ def preprocess(
     "Make a cohort folder from a source's files"
     request = {k: v if v is None or isinstance(v, (bool,int)) else str(v) for k,v in locals().items() if k not in ('out','jobs','config')}
     out = Path(out)
+    for k,v,least in ('size',size,16), ('jobs',jobs,1):
+        if v < least: raise ValueError(f'{k} is {v}; expected at least {least}')
     if (c := _finished(out, request)): return c
     src = _adapt(request, seed)
     df, flow = build_table(src, labels, views, one_per_subject, uncertain, blank, split, seed)
-    if size < 16: raise ValueError(f'size is {size}; expected the side of a square in pixels, at least 16')
     got = cache_pixels(df, src.root, out, size, geometry, policy, jobs)
     return _write_cohort(out, df, got, flow, src, request)
 
