@@ -5,15 +5,18 @@
 # %% auto #0
 __all__ = ['CHEXPERT_LABELS', 'NIH_LABELS', 'VINDR_LABELS', 'LABELS', 'CROSSWALK', 'COHORT_COLUMNS', 'SPLITS', 'EVAL_COLUMNS',
            'PREDICTION_COLUMNS', 'METRIC_COLUMNS', 'PRESETS', 'crosswalk', 'suggest', 'resolve_labels', 'written',
-           'write_json', 'read_json', 'write_table', 'read_table', 'need_columns', 'inside', 'progress', 'check_cohort',
-           'Cohort', 'read_cohort', 'cohort_hash', 'salted', 'n_seen', 'long_predictions', 'wide_predictions',
-           'Evaluation', 'write_evaluation', 'read_evaluation', 'read_config', 'versions']
+           'write_json', 'read_json', 'write_table', 'read_table', 'need_columns', 'inside', 'progress', 'parallel_map',
+           'check_cohort', 'Cohort', 'read_cohort', 'cohort_hash', 'salted', 'n_seen', 'long_predictions',
+           'wide_predictions', 'Evaluation', 'write_evaluation', 'read_evaluation', 'read_config', 'versions']
 
-# %% ../nbs/00_core.ipynb #6db076a6
-import difflib, gzip, hashlib, json, os, re
+# %% ../nbs/00_core.ipynb #e532085b
+import difflib, gzip, hashlib, json, os, re, threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 import numpy as np, pandas as pd
 from tqdm.auto import tqdm
@@ -155,6 +158,30 @@ def progress(
     "A progress bar on a terminal, nothing elsewhere"
     import sys
     return tqdm(it, desc=desc, total=total, initial=initial, disable=None if sys.stderr.isatty() else True, leave=False, file=sys.stderr)
+
+# %% ../nbs/00_core.ipynb #ef741f44
+def _end_with_parent():
+    parent_process().join()
+    os._exit(1)
+
+def _start_worker():
+    import cv2
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+def parallel_map(
+    f, # a function of a module (it is sent by name)
+    items:list, # its arguments
+    jobs:int=2, # processes; 1 works here
+    chunksize:int=8 # items that travel together
+): # yields the results in order
+    "Map over processes that end with their parent"
+    if jobs < 1: raise ValueError(f'jobs is {jobs}; expected the number of processes, at least 1')
+    if jobs == 1 or len(items) <= chunksize: yield from map(f, items); return
+    with ProcessPoolExecutor(min(jobs, len(items)), mp_context=get_context('spawn'), initializer=_start_worker) as pool:
+        try: yield from pool.map(f, items, chunksize=chunksize)
+        except BrokenProcessPool: raise ChildProcessError('a worker process died (out of memory, or a decoder crashed); the same command with --jobs 1 goes on and shows where') from None
+        finally: pool.shutdown(wait=False, cancel_futures=True)
 
 # %% ../nbs/00_core.ipynb #36f60834
 COHORT_COLUMNS = dict(image_id='str', study_id='str', subject_id='str', path='str', view='str', split='str', sex='str', age='float64',

@@ -17,16 +17,15 @@ __all__ = ['CARINA', 'VERSION', 'FINDINGS', 'OPACITIES', 'LUNG_DENSITY', 'SEVERI
            'difficulty_hash', 'wish', 'sample_findings', 'sample_devices', 'draw', 'check_size', 'show_phantom', 'say',
            'mentions', 'label_row', 'sentences', 'report', 'Shot', 'subject_of', 'subject_shots', 'plan', 'take', 'uid',
            'header', 'dicom_bytes', 'jpg_bytes', 'image_tables', 'truth_row', 'studies_of', 'study_key', 'study_tables',
-           'patient_table', 'truth_tables', 'table_bytes', 'write_phantom', 'read_picture', 'plot_montage']
+           'patient_table', 'truth_tables', 'write_phantom', 'read_picture', 'plot_montage']
 
-# %% ../nbs/01_phantom.ipynb #257aa0fe
-import gzip, hashlib, io, json, multiprocessing, os, re, shutil, textwrap, threading
-from concurrent.futures import ProcessPoolExecutor
+# %% ../nbs/01_phantom.ipynb #7ac6f781
+import hashlib, io, json, os, re, shutil, textwrap
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 import cv2, numpy as np, pandas as pd
-from .core import CHEXPERT_LABELS, progress as bar, suggest, write_json, written
+from .core import CHEXPERT_LABELS, parallel_map, progress as bar, suggest, write_json, write_table, written
 
 # %% ../nbs/01_phantom.ipynb #8ccc8de7
 def rng_of(
@@ -1384,7 +1383,7 @@ def patient_table(
     return pd.DataFrame([dict(subject_id=s.subject_id, gender=s.sex, anchor_age=s.anchor_age, anchor_year=s.anchor_year, anchor_year_group=groups[s.subject_id % 4], dod=None)
                          for s in {s.subject_id: s for s in shots}.values()])
 
-# %% ../nbs/01_phantom.ipynb #36fadf0b
+# %% ../nbs/01_phantom.ipynb #891d0747
 LABEL_COLUMNS = ['dicom_id','study_id','subject_id','label','kind','side','size_mm','severity','fill','contrast','cnr','n_pixels']
 
 def truth_tables(
@@ -1398,15 +1397,7 @@ def truth_tables(
     images = pd.DataFrame([dict(dicom_id=s.dicom_id, study_id=s.study_id, subject_id=s.subject_id, view=s.view, age=s.age, sex=s.sex) | truth_row(s.findings) for s in shots])
     return {'phantom/findings.csv': found[LABEL_COLUMNS], 'phantom/boxes.csv': found[['dicom_id','label',*box]], 'phantom/images.csv': images}
 
-def table_bytes(
-    df:pd.DataFrame, # a table
-    zipped:bool # gzip it, with the time set to 0
-)->bytes:
-    "A CSV whose bytes depend on its contents alone"
-    raw = df.to_csv(index=False, lineterminator='\n').encode()
-    return gzip.compress(raw, mtime=0) if zipped else raw
-
-# %% ../nbs/01_phantom.ipynb #23185049
+# %% ../nbs/01_phantom.ipynb #4bb5f8b6
 LAYOUTS = dict(cxr=('.dcm',), jpg=('.jpg',), both=('.dcm', '.jpg'))
 
 def _put(path, data): # write beside, then rename
@@ -1421,14 +1412,6 @@ def _take_one(job): # draw one picture and write its files, unless they are ther
     plain = lambda v: v.item() if isinstance(v, np.generic) else v
     _put(part, json.dumps([{k: plain(v) for k, v in t.items() if k != 'mask'} for t in truth]).encode())
 
-def _start_worker(): # one thread each, and none outlives a parent that was killed
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-def _end_with_parent():
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
 def _claim(out, request): # may this phantom be written here? True where it already is
     d = out/'phantom'
     old = next((json.loads(f.read_text()) for f in (d/'phantom.json', d/'parts'/'request.json') if f.is_file()), None)
@@ -1440,7 +1423,7 @@ def _claim(out, request): # may this phantom be written here? True where it alre
         raise ValueError(f'{out} holds another phantom ({told(old)}) than was asked for ({told(request)}); choose another folder, or delete this one')
     return (d/'phantom.json').is_file()
 
-# %% ../nbs/01_phantom.ipynb #5a699d0b
+# %% ../nbs/01_phantom.ipynb #0de66172
 def write_phantom(
     out:str|Path, # folder to write; new, empty, or an interrupted phantom of the same request
     n:int=400, # how many images
@@ -1460,25 +1443,19 @@ def write_phantom(
     if _claim(out, request): return out
     parts = [out/'phantom'/'parts'/f'{i:06d}.json' for i in range(n)]
     todo = [(str(out), s, size, LAYOUTS[layout], str(p)) for s, p in zip(shots, parts)]
-    done = _take_all(todo, jobs)
+    done = parallel_map(_take_one, todo, jobs, chunksize=4)
     for _ in bar(done, 'phantom', len(todo)) if progress else done: pass
     _finish(out, shots, parts, request)
     return out
 
-# %% ../nbs/01_phantom.ipynb #ea112b31
-def _take_all(todo, jobs): # draw what is missing, here or in other processes
-    if jobs == 1 or len(todo) == 1: yield from map(_take_one, todo); return
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=multiprocessing.get_context('spawn'), initializer=_start_worker) as pool:
-        try: yield from pool.map(_take_one, todo, chunksize=4)
-        finally: pool.shutdown(wait=False, cancel_futures=True)
-
+# %% ../nbs/01_phantom.ipynb #a1335daa
 def _finish(out, shots, parts, request): # reports, tables, and the mark that all is there
     for shot in (g := studies_of(shots)).values():
         s, key = shot[0], study_key(shot[0])
         _put(out/f'{s.folder}.txt', report(s.findings, mentions(s.findings, *key), [x.view for x in shot], s.sex, *key).encode())
     truth = [json.loads(p.read_text()) for p in parts]
     tables = image_tables(shots, LAYOUTS[request['layout']][0], request['size']) | study_tables(shots) | {'patients.csv.gz': patient_table(shots)} | truth_tables(shots, truth)
-    for name, t in tables.items(): _put(out/name, table_bytes(t, name.endswith('.gz')))
+    for name, t in tables.items(): write_table(out/name, t)
     write_json(out/'phantom'/'phantom.json', request)
     shutil.rmtree(out/'phantom'/'parts')
     for f in (*out.glob('files/*/*/*/.*.tmp'), *out.glob('.*.tmp')): f.unlink() # left by processes that were killed

@@ -9,12 +9,10 @@ __all__ = ['UNCERTAIN', 'BLANK', 'SPLIT_SHARES', 'ADAPTERS', 'IMAGE_ENDINGS', 'M
            'build_table', 'assign_split', 'cache_pixels', 'preprocess', 'plot_flow', 'describe', 'plot_prevalence',
            'plot_cooccurrence', 'plot_ages', 'plot_describe']
 
-# %% ../nbs/03_preprocessing.ipynb #d27ee0e9
+# %% ../nbs/03_preprocessing.ipynb #deaa8b5e
 import hashlib, json, os, re, zipfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import *
@@ -352,18 +350,14 @@ def assign_split(
     df = df.assign(split=df.official.replace({'validate':'valid','val':'valid'}))
     return df[df.split.notna()]
 
-# %% ../nbs/03_preprocessing.ipynb #6d314c40
+# %% ../nbs/03_preprocessing.ipynb #9b0d9f7e
 def _one(root, size, geometry, policy, path):
     try:
         img, info = read_grey(inside(root, path), size=size, geometry=geometry, policy=policy)
         return img, info['rows'], info['cols'], ''
     except (ValueError, OSError) as e: return None, 0, 0, ' '.join(str(e).split()) or type(e).__name__
 
-def _results(paths, f, jobs):
-    if jobs <= 1 or len(paths) < 64: yield from map(f, paths); return
-    with ProcessPoolExecutor(jobs, mp_context=get_context('spawn')) as ex: yield from ex.map(f, paths, chunksize=16)
-
-# %% ../nbs/03_preprocessing.ipynb #e044ce56
+# %% ../nbs/03_preprocessing.ipynb #a99f86f1
 def cache_pixels(
     df:pd.DataFrame, # table with a column path
     root:str|Path, # where the paths start
@@ -382,7 +376,7 @@ def cache_pixels(
     f = partial(_one, Path(root), size, geometry, policy)
     with open(state, 'a', encoding='utf-8') as log:
         todo = df.path.iloc[len(done):].tolist()
-        for i,(img,r,c,why) in enumerate(progress(_results(todo, f, jobs), 'pixels', len(df), len(done)), len(done)):
+        for i,(img,r,c,why) in enumerate(progress(parallel_map(f, todo, jobs if len(todo) > 64 else 1, 16), 'pixels', len(df), len(done)), len(done)):
             if img is not None: pix[i] = img
             done.append([r, c, why]); log.write(json.dumps(done[-1])+'\n')
             if i % 256 == 255: pix.flush(); log.flush()
