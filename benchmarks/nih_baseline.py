@@ -5,7 +5,7 @@
     python benchmarks/nih_baseline.py R C
 
 Reads the run's out-of-fold evaluation and the tables in CXR_DATA; writes results/nih_baseline.csv, a row a comparison. The metadata controls are
-logistic regressions on the same folds. CheXNet's published predictions are used for comparison only, on the images that both have scored.
+logistic regressions on the same folds; they learn from every row outside a fold, of which the network keeps an eighth to stop by. CheXNet's published predictions are used for comparison only, on the images that both have scored.
 """
 import os, sys
 from pathlib import Path
@@ -15,13 +15,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer
-from cxr_nb.core import read_cohort, read_evaluation, wide_predictions, write_table
+from cxr_nb.core import read_cohort, read_evaluation, read_json, wide_predictions, write_table
 from cxr_nb.metrics import paired_difference, score_table
 from cxr_nb.preprocessing import fold_of
 
 CONTROLS = {'age, sex, view': ['age'], 'age, sex, view, follow-up number, image size': ['age','meta_follow_up','meta_native_rows','meta_native_cols']}
 
-def control(rows, y, numbers, folds=5, seed=0):
+def control(rows, y, numbers, folds, seed):
     "Out-of-fold probabilities from metadata alone, on the folds of the run"
     fold, p = fold_of(rows.subject_id, folds, seed), np.zeros(y.shape)
     for k in range(folds):
@@ -42,7 +42,8 @@ def main(run, cohort):
     y, p = wide_predictions(ev.predictions,'y').to_numpy(), wide_predictions(ev.predictions).to_numpy()
     stem = rows.image_id.str.removeprefix('nih:')
     origin = pd.read_csv(data/'nih_mini'/'origin.csv').assign(stem=lambda d: d['Image Index'].str[:-4]).set_index('stem').origin.reindex(stem).to_numpy()
-    preds = {'nih_baseline': p} | {f'metadata: {k}': control(rows, y, v) for k,v in CONTROLS.items()}
+    asked = read_json(Path(run)/'config.json')['request']
+    preds = {'nih_baseline': p} | {f'metadata: {k}': control(rows, y, v, asked['folds'], asked['train']['seed']) for k,v in CONTROLS.items()}
     chex = pd.read_csv(data/'chexnet'/'preds.csv.gz').assign(stem=lambda d: d['Image Index'].str[:-4]).set_index('stem').reindex(stem)
     q = chex[[f'prob_{l}' for l in labels]].to_numpy(); both = ~np.isnan(q[:,0])
     table = lambda s,**k: dict(labels=labels, groups=rows.subject_id[s].to_numpy(), metrics=('auroc',), **k)

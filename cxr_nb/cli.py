@@ -28,7 +28,13 @@ def _typed(parser, argv):
     flags = {o: a.dest for a in parser._actions for o in a.option_strings}
     return {flags[k] for a in argv if (k := a.split('=')[0]) in flags}
 
-# %% ../nbs/16_cli.ipynb #400ff11c
+# %% ../nbs/16_cli.ipynb #e39abac9
+def _as_typed(parser, key, value): # a config's value, as if it had been typed
+    a = next(a for a in parser._actions if a.dest == key)
+    if value is None or isinstance(value, dict) or a.nargs == 0 and isinstance(value, bool): return value
+    try: return a.type(str(value)) if a.nargs != 0 else (_ for _ in ()).throw(ValueError)
+    except (TypeError, ValueError): raise ValueError(f"config: {key} is {value!r}; expected {'true or false' if a.nargs == 0 else a.type.__name__}") from None
+
 def run_command(
     func, # the wrapper
     argv:list # what was typed after the command's name
@@ -40,12 +46,16 @@ def run_command(
         args = {k:v for k,v in vars(parser.parse_args(argv)).items() if k not in ('pdb','xtra')}
         if args.get('config'):
             from cxr_nb.core import read_config
-            given = read_config(args['config'], name.removeprefix('cxr_'), list(args))
-            args |= {k:v for k,v in given.items() if k not in _typed(parser, argv)}
+            given = read_config(args['config'], name.removeprefix('cxr_'), [k for k in args if k not in ('source','cohort','out','config')])
+            args |= {k: _as_typed(parser, k, v) for k,v in given.items() if k not in _typed(parser, argv)}
         os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # spinning threads of two processes on the same cores slow both fivefold
         if not sys.warnoptions: warnings.simplefilter('ignore')
         func(**args)
+    except BrokenPipeError: return 0 # the reader of our output went away, as `head` does
     except (ValueError, OSError) as e: print(f'{name}: {_message(e)}', file=sys.stderr); return 1
+    except Exception as e:
+        if os.environ.get('CXR_DEBUG'): raise
+        print(f'{name}: unexpected {type(e).__name__}: {_message(e)[:300]} (CXR_DEBUG=1 shows where)', file=sys.stderr); return 1
     except KeyboardInterrupt: print(f'{name}: interrupted; the same command goes on where it stopped', file=sys.stderr); return 130
     return 0
 
@@ -73,7 +83,7 @@ def cxr_phantom(
     write_phantom(out, n=n, seed=seed, difficulty=difficulty, layout=layout, size=size, jobs=jobs)
     print(f'{n} synthetic radiographs in {out}')
 
-# %% ../nbs/16_cli.ipynb #3fce1159
+# %% ../nbs/16_cli.ipynb #b8d413b5
 @command
 def cxr_preprocess(
     source:str, # the source's folder
@@ -93,7 +103,7 @@ def cxr_preprocess(
     tables:str=None, # mimic: folder of the tables
     reports:str=None, # mimic: folder or zip of the reports
     patients:str=None, # mimic: patients.csv.gz of MIMIC-IV
-    test_labels:str=None, # mimic: mimic-cxr-2.1.0-test-set-labeled.csv
+    test_labels:str=None, # mimic: mimic-cxr-2.1.0-test-set-labeled.csv; needs --split official
     config:str=None # a preset (nih_baseline) or a JSON file; what is typed overrides it
 ):
     "Make a cohort folder (table, splits, pixel cache) from a source's files"
@@ -148,7 +158,7 @@ def cxr_train(
     run = train(**kw)
     print((run/'card.md').read_text(encoding='utf-8')); print(run)
 
-# %% ../nbs/16_cli.ipynb #8c3a2f25
+# %% ../nbs/16_cli.ipynb #200271b8
 @command
 def cxr_test(
     run:str, # run folder
@@ -159,9 +169,11 @@ def cxr_test(
     "Score a run on a cohort; prints the table with 95 % intervals"
     kw = dict(locals())
     from cxr_nb.cnn_train_test import SHOWN, seen_rows, test
+    from cxr_nb.core import read_json
     from cxr_nb.metrics import table_text
     ev = test(**kw); n = seen_rows(run, ev.rows.subject_id)
-    print(table_text(ev.metrics, metrics=SHOWN))
+    print(table_text(ev.metrics, metrics=SHOWN)); policy = read_json(ev.path/'facts.json')['policy']
+    print(f"labels: uncertain = {policy['uncertain']}, not mentioned = {policy['blank']}")
     if n: print(f'{n:,} of the {len(ev.rows):,} rows belong to patients that were trained on')
     print(ev.path)
 

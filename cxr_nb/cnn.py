@@ -301,7 +301,7 @@ def freeze_stages(
     for p in frozen: by[p].requires_grad_(False)
     return frozen
 
-# %% ../nbs/05_cnn.ipynb #7d29f375
+# %% ../nbs/05_cnn.ipynb #548f60d2
 TTA = ((1.,0.), (1.08,0.), (.94,0.), (1.,5.), (1.,-5.)) # (zoom, degrees); the first is the image itself
 
 @dataclass
@@ -322,10 +322,13 @@ class TrainConfig:
     seed:int=0 # of the head, the order and the augmentation
     def __post_init__(self):
         timm_name(self.arch)
+        if self.pretrained == 'none': self.freeze = 0 # nothing was learnt that could be kept
+        if not isinstance(self.augment, dict): raise ValueError(f'augment is {self.augment!r}; expected amounts by name')
         for k,ok,want in _RANGES:
-            if not ok(getattr(self, k)): raise ValueError(f'{k} is {getattr(self, k)}; expected {want}')
+            if not isinstance(getattr(self, k), (int,float)) or not ok(getattr(self, k)): raise ValueError(f'{k} is {getattr(self, k)}; expected {want}')
         if self.pretrained not in ('imagenet','none'): read_weights(self.pretrained)
         known = [f.name for f in fields(Augment)]
+        if (bad := [k for k,v in self.augment.items() if not isinstance(v, (int,float))]): raise ValueError(f'augment: {bad[0]} is {self.augment[bad[0]]!r}; expected a number')
         if (odd := [k for k in self.augment if k not in known]): raise ValueError(f"augment has no amount {odd[0]!r}; there are {', '.join(known)}.{suggest(odd[0], known)}")
 
 _RANGES = [(k, lambda v: v >= 1, 'at least 1') for k in ('epochs','bs','patience')] + [(k, lambda v: v > 0, 'more than 0') for k in ('lr','body_lr')] + [

@@ -6,8 +6,9 @@
 __all__ = ['SHOWN', 'Checkpoint', 'resume', 'fit', 'Bar', 'fold_rows', 'plot_history', 'model_card', 'train', 'Ensemble',
            'load_run', 'seen_rows', 'test', 'plot_rocs', 'predict']
 
-# %% ../nbs/07_cnn_train_test.ipynb #5bab34b7
+# %% ../nbs/07_cnn_train_test.ipynb #1f6e7769
 import secrets, shutil
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,21 +21,22 @@ from .dicom import read_grey
 from .metrics import *
 from .preprocessing import fold_of, hash_share
 
-# %% ../nbs/07_cnn_train_test.ipynb #cbbbc132
+# %% ../nbs/07_cnn_train_test.ipynb #b1f23406
 class Checkpoint(Callback):
     "Keep the best weights, stop in time, and save the state to resume from"
     order = 70
     def __init__(self, file, patience=5):
         self.file, self.patience, self.start = Path(file), patience, 0
-        self.history, self.best, self.best_state, self.wait = [], -np.inf, None, 0
+        self.history, self.best, self.best_state, self.wait, self.broke = [], -np.inf, None, 0, False
     def before_train(self): self.losses = []
-    def after_batch(self): self.losses += [self.loss.item()]*self.training
+    def after_batch(self):
+        self.losses += [self.loss.item()]*self.training
+        if not np.isfinite(self.losses[-1:]).all(): self.broke = True; raise CancelFitException
     def after_epoch(self):
-        if self.epoch < self.start: return
+        if self.epoch < self.start or self.broke: return
         _, valid_loss, auroc = map(float, self.recorder.values[-1])
-        row = dict(train_loss=float(np.mean(self.losses)), valid_loss=valid_loss, auroc=auroc)
-        self.history.append(dict(epoch=self.epoch)|row)
-        score = row['auroc'] if np.isfinite(row['auroc']) else -row['valid_loss']
+        score = float(np.mean([h['auroc'] for h in self.history[-2:]] + [auroc]))
+        self.history.append(dict(epoch=self.epoch, train_loss=float(np.mean(self.losses)), valid_loss=valid_loss, auroc=auroc, score=score))
         if score > self.best: self.best, self.wait, self.best_state = score, 0, {k: v.detach().cpu().clone() for k,v in self.model.state_dict().items()}
         else: self.wait += 1
         self.save()
@@ -62,7 +64,7 @@ def resume(
     learn.dls.train.dataset.epoch = s['epoch']; torch.set_rng_state(s['rng'])
     return s['epoch']
 
-# %% ../nbs/07_cnn_train_test.ipynb #372aa6c5
+# %% ../nbs/07_cnn_train_test.ipynb #0767d87b
 def fit(
     cohort:Cohort, # a cohort
     train_rows:pd.DataFrame, # rows to learn from
@@ -77,6 +79,7 @@ def fit(
     bar = progress(None, 'train', cfg.epochs*len(learn.dls.train), start*len(learn.dls.train))
     with learn.no_bar(), learn.no_logging(), bar:
         if start < cfg.epochs and ck.wait < cfg.patience: learn.fit_one_cycle(cfg.epochs, lr_max=np.array([cfg.lr*cfg.body_lr, cfg.lr]), cbs=[ck, Bar(bar), *cbs], start_epoch=start)
+    if ck.broke: raise ValueError(f'the loss became {ck.losses[-1]} in epoch {len(ck.history)}; is lr {cfg.lr} too high?')
     net = learn.model.cpu().eval(); net.load_state_dict(ck.best_state)
     return net, pd.DataFrame(ck.history)
 
@@ -86,7 +89,7 @@ class Bar(Callback):
     def __init__(self, bar): self.bar = bar
     def after_batch(self): self.bar.update(int(self.training))
     def after_epoch(self):
-        if len(v := self.recorder.values[-1]): self.bar.set_postfix_str(f'valid auroc {v[-1]:.3f}')
+        if len(self.recorder.values) and len(v := self.recorder.values[-1]): self.bar.set_postfix_str(f'valid auroc {v[-1]:.3f}')
 
 # %% ../nbs/07_cnn_train_test.ipynb #c7b8a3bb
 def fold_rows(
@@ -100,21 +103,21 @@ def fold_rows(
     inner = hash_share([f'inner:{k}:{i}' for i in df.subject_id], seed) < 1/8
     return df[~out & ~inner], df[~out & inner], df[out]
 
-# %% ../nbs/07_cnn_train_test.ipynb #1d4fc620
-def _request(cohort, cfg, folds): return dict(train=asdict(cfg), folds=folds, labels=cohort.labels, cohort=dict(name=cohort.name, hash=cohort_hash(cohort.df, cohort.labels), size=cohort.size, geometry=cohort.meta['geometry']))
+# %% ../nbs/07_cnn_train_test.ipynb #b8ea051e
+def _request(cohort, cfg, folds): return dict(train=asdict(cfg), folds=folds, labels=cohort.labels, cohort=dict(hash=cohort_hash(cohort.df, cohort.labels), size=cohort.size, geometry=cohort.meta['geometry']))
 
-def _open_run(out, request):
-    out = Path(out); old = read_json(out/'config.json') if (out/'config.json').is_file() else None
+def _open_run(out, request, name):
+    out = out_folder(out); old = read_json(out/'config.json') if (out/'config.json').is_file() else None
     if old and old['request'] != request:
         a, b = old['request'], request
         diff = [f"{k}: {a['train'].get(k)} -> {b['train'].get(k)}" for k in b['train'] if a['train'].get(k) != b['train'].get(k)] + [k for k in b if k != 'train' and a[k] != b[k]]
         raise ValueError(f"{out} holds another run (differs in {', '.join(diff)}); name another folder or delete it")
-    if not old: write_json(out/'config.json', dict(request=request, salt=secrets.token_hex(8), versions=versions('cxr_nb','torch','timm','fastai','numpy')))
+    if not old: write_json(out/'config.json', dict(request=request, cohort=name, salt=secrets.token_hex(8), versions=versions('cxr_nb','torch','timm','fastai','numpy')))
     return read_json(out/'config.json')
 
 @contextmanager
-def _opened(out, request): # a run that fails before its first epoch leaves nothing behind
-    fresh, conf = not (out/'config.json').is_file(), _open_run(out, request)
+def _opened(out, request, name): # a run that fails before its first epoch leaves nothing behind
+    fresh, conf = not (out/'config.json').is_file(), _open_run(out, request, name)
     try: yield conf
     except Exception:
         if fresh and not any(out.rglob('resume.pt')) and not any(out.rglob('model.safetensors')):
@@ -122,8 +125,12 @@ def _opened(out, request): # a run that fails before its first epoch leaves noth
             if not any(out.iterdir()): out.rmdir()
         raise
 
-# %% ../nbs/07_cnn_train_test.ipynb #3fa70819
+# %% ../nbs/07_cnn_train_test.ipynb #78513493
+def _check_rows(rows, labels, what):
+    if not any(rows[l].nunique() == 2 for l in labels): raise ValueError(f'{len(rows)} {what} rows hold no label with both positives and negatives, so nothing can be scored on them; use more data, other labels or --folds')
+
 def _train_one(cohort, out, train_rows, valid_rows, cfg, conf):
+    _check_rows(valid_rows, cohort.labels, 'validation')
     if (out/'model.safetensors').is_file(): return load_model(out/'model.safetensors')
     net, hist = fit(cohort, train_rows, valid_rows, cfg, out/'resume.pt')
     p = predict_proba(net, cohort, valid_rows, cfg.tta)
@@ -133,7 +140,7 @@ def _train_one(cohort, out, train_rows, valid_rows, cfg, conf):
     save_model(net, out/'model.safetensors'); (out/'resume.pt').unlink(missing_ok=True)
     return net
 
-# %% ../nbs/07_cnn_train_test.ipynb #69120db6
+# %% ../nbs/07_cnn_train_test.ipynb #c99e5100
 def plot_history(
     hist:pd.DataFrame, # history.csv
     ax=None # where to draw
@@ -144,7 +151,7 @@ def plot_history(
     ax.plot(hist.epoch, hist.train_loss, label='training loss', color='#4C78A8'); ax.plot(hist.epoch, hist.valid_loss, label='validation loss', color='#F58518')
     ax.set(xlabel='epoch', ylabel='loss'); two = ax.twinx()
     two.plot(hist.epoch, hist.auroc, label='validation AUROC', color='#54A24B'); two.set(ylabel='macro AUROC', ylim=(min(.5, hist.auroc.min()), 1))
-    if hist.auroc.notna().any(): two.axvline(hist.epoch[hist.auroc.idxmax()], ls=':', color='grey', lw=1)
+    two.axvline(hist.epoch[hist.score.idxmax()], ls=':', color='grey', lw=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
     lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='center left', frameon=False)
     return ax
@@ -170,7 +177,7 @@ def model_card(
              'No medical device: for research and teaching. It was measured on the source above only; other hospitals, machines and populations differ. Labels were taken as the source gives them.']
     return '\n'.join(lines)+'\n'
 
-# %% ../nbs/07_cnn_train_test.ipynb #eaee15f9
+# %% ../nbs/07_cnn_train_test.ipynb #01f684ec
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
@@ -195,7 +202,7 @@ def train(
     cohort, out = cohort if isinstance(cohort, Cohort) else read_cohort(cohort), Path(out)
     if folds == 1 or folds < 0: raise ValueError(f"folds is {folds}; 0 for the cohort's own split, or at least 2")
     request = _request(cohort, cfg, folds)
-    with _opened(out, request) as conf:
+    with _opened(out, request, cohort.name) as conf:
         if (out/'card.md').is_file(): return out
         return _train_folds(cohort, out, cfg, folds, request, conf) if folds else _train_split(cohort, out, cfg, request, conf)
 
@@ -205,7 +212,7 @@ def _train_split(cohort, out, cfg, request, conf):
     _finish_run(out, model_card(net, cohort, request, ev.metrics, 'the validation rows, which also chose the epoch and the thresholds: optimistic'))
     return out
 
-# %% ../nbs/07_cnn_train_test.ipynb #d36b168c
+# %% ../nbs/07_cnn_train_test.ipynb #d0afea6a
 def _finish_run(out, card):
     import matplotlib.pyplot as plt
     for h in sorted(out.glob('**/history.csv')):
@@ -217,33 +224,42 @@ def _unit(cohort, rows):
     unit = cohort.meta.get('unit', 'patient')
     return unit, rows[dict(patient='subject_id', study='study_id', image='image_id')[unit]].to_numpy()
 
-def _evaluate(net, cohort, rows, folder, tta):
-    labels = net.facts['labels']; y, p = rows[labels].to_numpy('float64'), predict_proba(net, cohort, rows, tta)
-    unit, groups = _unit(cohort, rows)
-    table = score_table(y, p, labels, groups=groups, unit=unit, thresholds=net.facts['thresholds'])
-    return read_evaluation(write_evaluation(folder, rows, long_predictions(rows, p, labels), table))
+def _write(folder, rows, pred, table, facts): # an evaluation, and beside it what its numbers rest on
+    old = read_json(folder/'facts.json') if (folder/'facts.json').is_file() else facts
+    if old['cohort'] != facts['cohort']: raise ValueError(f'{folder} holds an evaluation of another cohort of this name; rename the cohort folder, or delete the evaluation')
+    write_json(folder/'facts.json', facts | {k: table.attrs[k] for k in ('n_boot','n_groups','seed','macro_labels') if k in table.attrs})
+    return Evaluation(write_evaluation(folder, rows, pred, table), rows, pred, table)
 
-# %% ../nbs/07_cnn_train_test.ipynb #010625a3
+def _evaluate(net, cohort, rows, folder, tta):
+    labels, th = net.facts['labels'], net.facts['thresholds']
+    _check_rows(rows, labels, folder.name)
+    p = predict_proba(net, cohort, rows, tta); unit, groups = _unit(cohort, rows)
+    table = score_table(rows[labels].to_numpy('float64'), p, labels, groups=groups, unit=unit, thresholds=th)
+    facts = dict(cohort=cohort_hash(cohort.df, labels), policy=cohort.meta['policy'], thresholds=th, tta=tta)
+    return _write(folder, rows, long_predictions(rows, p, labels), table, facts)
+
+# %% ../nbs/07_cnn_train_test.ipynb #2c8c9081
 def _train_folds(cohort, out, cfg, folds, request, conf):
-    labels, parts = cohort.labels, []
+    labels, parts, inner = cohort.labels, [], []
     for k in range(folds):
         tr, va, te = fold_rows(cohort.df, k, folds, cfg.seed)
         net = _train_one(cohort, out/f'fold{k}', tr, va, cfg, conf)
-        parts.append(long_predictions(te, predict_proba(net, cohort, te, cfg.tta), labels))
+        for rows,to in (te, parts), (va, inner): to.append(long_predictions(rows, predict_proba(net, cohort, rows, cfg.tta), labels))
     pred = pd.concat(parts, ignore_index=True); rows = cohort.df.set_index('image_id').loc[pred.image_id.unique()].reset_index()
+    pooled = pd.concat(inner); th = {l: choose_thresholds(d.y.to_numpy(), d.p.to_numpy(), [l]).iloc[0] for l,d in pooled.groupby('label', sort=False)}
     unit, groups = _unit(cohort, rows)
     table = score_table(wide_predictions(pred,'y').to_numpy(), wide_predictions(pred).to_numpy(), labels, groups=groups, unit=unit, metrics=('auroc','ap','brier','ece'))
-    write_evaluation(out/'eval'/f'{cohort.name}-oof', rows, pred, table)
+    _write(out/'eval'/f'{cohort.name}-oof', rows, pred, table, dict(cohort=request['cohort']['hash'], policy=cohort.meta['policy'], thresholds=th, tta=cfg.tta))
+    write_json(out/'thresholds.json', th)
     _finish_run(out, model_card(net, cohort, request, table, f'all patients, out of fold ({folds} folds)'))
     return out
 
-# %% ../nbs/07_cnn_train_test.ipynb #62d8f203
+# %% ../nbs/07_cnn_train_test.ipynb #790ad350
 class Ensemble(torch.nn.Module):
     "Models of a cross-validated run: the mean of their probabilities, as a logit"
-    def __init__(self, nets):
+    def __init__(self, nets, thresholds):
         super().__init__(); self.nets = torch.nn.ModuleList(nets)
-        th = pd.DataFrame([n.facts['thresholds'] for n in nets]).mean()
-        self.facts = nets[0].facts | dict(thresholds=th.to_dict())
+        self.facts = nets[0].facts | dict(thresholds=thresholds)
     def forward(self, x): return torch.stack([n(x).float().sigmoid() for n in self.nets]).mean(0).logit(eps=1e-6)
 
 def load_run(
@@ -255,9 +271,9 @@ def load_run(
     if (run/'model.safetensors').is_file(): return load_model(run/'model.safetensors')
     folds = sorted(run.glob('fold*/model.safetensors'))
     if not folds or not (run/'card.md').is_file(): raise FileNotFoundError(f'{run} has no model.safetensors; was training interrupted? Start cxr_train again to complete it')
-    return Ensemble([load_model(f) for f in folds]).eval()
+    return Ensemble([load_model(f) for f in folds], read_json(run/'thresholds.json')).eval()
 
-# %% ../nbs/07_cnn_train_test.ipynb #7177dd08
+# %% ../nbs/07_cnn_train_test.ipynb #f1afb553
 def seen_rows(
     run:str|Path, # a run folder
     subject_ids # subject of each row
@@ -277,7 +293,7 @@ def test(
     check_fit(net.facts, cohort); rows = cohort.rows(split)
     if not len(rows): raise ValueError(f'split {split!r} of {cohort.name} has no rows; --split all takes every row')
     folder = Path(run)/'eval'/f'{cohort.name}-{split}'
-    ev = _evaluate(net, cohort, rows, folder, tta or net.facts['tta'])
+    ev = _evaluate(net, cohort, rows, folder, net.facts['tta'] if tta is None else tta)
     _figures(ev)
     return ev
 
@@ -305,7 +321,7 @@ def _figures(ev):
     fig, ax = plt.subplots(figsize=(6, .3*ev.metrics.label.nunique()+1.4), layout='constrained'); plot_forest(ev.metrics, 'auroc', ax)
     fig.savefig(ev.path/'figures'/'auroc.png', dpi=100); plt.close(fig)
 
-# %% ../nbs/07_cnn_train_test.ipynb #50429e25
+# %% ../nbs/07_cnn_train_test.ipynb #df447a2a
 def predict(
     run:str|Path, # run folder
     files:list, # DICOM, PNG or JPEG files, or folders of them
@@ -313,14 +329,17 @@ def predict(
     policy:str='refuse' # what is no chest radiograph: refuse or keep
 )->pd.DataFrame: # the table; what could not be read is in `.attrs['rejected']` and beside `out`
     "Score files"
+    if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
     net, out = load_run(run), Path(out); f = net.facts
+    if out.is_dir() or out.suffix != '.csv': raise ValueError(f'out is {str(out)!r}; expected a .csv file to write')
+    out_folder(out.parent)
     paths = [p for a in map(Path, files) for p in (sorted(q for q in a.rglob('*') if q.is_file()) if a.is_dir() else [a])]
     if not paths: raise FileNotFoundError(f"no files in {', '.join(map(str, files))}")
-    rows, bad = [], []
+    rows, bad, twice = [], [], {s for s,n in Counter(p.stem for p in paths).items() if n > 1}
     for p in progress(paths, 'predict'):
         try: img, _ = read_grey(p, size=f['size'], geometry=f['geometry'], policy=policy)
         except (ValueError, OSError) as e: bad.append(dict(path=str(p), reason=' '.join(str(e).split()))); continue
-        rows.append(dict(image_id=p.stem) | dict(zip(f['labels'], predict_images(net, img[None], f['tta'])[0].round(6))))
+        rows.append(dict(image_id=p.as_posix() if p.stem in twice else p.stem) | dict(zip(f['labels'], predict_images(net, img[None], f['tta'])[0].round(6))))
     rejected = out.with_name(f'{out.stem}-rejected.csv'); rejected.unlink(missing_ok=True)
     if bad: write_table(rejected, pd.DataFrame(bad))
     if not rows: raise ValueError(f"none of {len(paths)} files could be read; the first: {bad[0]['reason']}")

@@ -6,7 +6,7 @@
 __all__ = ['CHEXPERT_LABELS', 'NIH_LABELS', 'VINDR_LABELS', 'LABELS', 'CROSSWALK', 'COHORT_COLUMNS', 'SPLITS', 'EVAL_COLUMNS',
            'PREDICTION_COLUMNS', 'METRIC_COLUMNS', 'PRESETS', 'crosswalk', 'suggest', 'resolve_labels', 'written',
            'write_json', 'read_json', 'write_table', 'read_table', 'need_columns', 'inside', 'progress', 'parallel_map',
-           'check_cohort', 'Cohort', 'read_cohort', 'cohort_hash', 'salted', 'n_seen', 'long_predictions',
+           'check_cohort', 'out_folder', 'Cohort', 'read_cohort', 'cohort_hash', 'salted', 'n_seen', 'long_predictions',
            'wide_predictions', 'Evaluation', 'write_evaluation', 'read_evaluation', 'read_config', 'versions']
 
 # %% ../nbs/00_core.ipynb #e532085b
@@ -208,6 +208,16 @@ def _check_splits(df):
     n = (df.groupby('subject_id').split.nunique() > 1).sum()
     if n: raise ValueError(f'{n} subjects stand in more than one split; split by subject_id, not by image')
 
+# %% ../nbs/00_core.ipynb #d8bf12d6
+def out_folder(
+    path:str|Path # where a folder is wanted; it is not made yet
+)->Path:
+    "A folder that can be written to, or one line why it can't"
+    path = Path(path); first = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not first.is_dir(): raise NotADirectoryError(f'{first} is a file; a folder is wanted there')
+    if not os.access(first, os.W_OK): raise PermissionError(f'{first} can not be written to')
+    return path
+
 # %% ../nbs/00_core.ipynb #947b7aed
 @dataclass
 class Cohort:
@@ -233,7 +243,7 @@ class Cohort:
         if split not in (*SPLITS, 'all'): raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}, all")
         return self.df if split == 'all' else self.df[self.df.split == split]
 
-# %% ../nbs/00_core.ipynb #df97cbd7
+# %% ../nbs/00_core.ipynb #783f84f9
 def read_cohort(
     path:str|Path # a cohort folder
 )->Cohort:
@@ -242,8 +252,12 @@ def read_cohort(
     if not path.is_dir(): raise FileNotFoundError(f'no cohort folder {path}; cxr_preprocess makes one')
     if not (path/'cohort.json').is_file(): raise FileNotFoundError(f'{path} has no cohort.json, so it is no finished cohort; was cxr_preprocess interrupted? Run it again to complete it')
     meta = read_json(path/'cohort.json')
+    if not isinstance(meta, dict) or not {'labels','size'} <= meta.keys(): raise ValueError(f'{path}/cohort.json lacks labels or size; was it edited by hand?')
     c = Cohort(path, check_cohort(read_table(path/'cohort.parquet'), meta['labels']), meta)
     if not c.pixel_file.is_file(): raise FileNotFoundError(f'{path} has no {c.pixel_file.name}; it holds the pixels, and cxr_preprocess writes it')
+    try: n = len(c.pixels)
+    except ValueError: n = 0
+    if n <= c.df.pixel_row.max(): raise ValueError(f'{c.pixel_file} is cut off or belongs to another cohort; delete the folder and run cxr_preprocess again')
     return c
 
 # %% ../nbs/00_core.ipynb #fb2094aa
@@ -299,7 +313,7 @@ def wide_predictions(
     if len(pred) != len(labels)*len(ids): raise ValueError(f'{len(pred)} predictions for {len(ids)} images and {len(labels)} labels; each image needs one a label')
     return pred.pivot(index='image_id', columns='label', values=value).loc[ids, labels]
 
-# %% ../nbs/00_core.ipynb #24432d95
+# %% ../nbs/00_core.ipynb #e41df331
 @dataclass
 class Evaluation:
     "An evaluation folder, read"
@@ -315,7 +329,7 @@ def write_evaluation(
     metrics:pd.DataFrame # `METRIC_COLUMNS`
 )->Path:
     "Write an evaluation folder; metrics.csv comes last, so that its presence says the folder is whole"
-    path = Path(path)
+    path = Path(path); (path/'metrics.csv').unlink(missing_ok=True)
     write_table(path/'rows.parquet', rows[EVAL_COLUMNS + [c for c in rows if c.startswith('meta_')]])
     write_table(path/'predictions.parquet', predictions[PREDICTION_COLUMNS])
     write_table(path/'metrics.csv', metrics[METRIC_COLUMNS])
@@ -338,7 +352,7 @@ PRESETS['nih_baseline'] = dict(
     train=dict(arch='efficientnet_lite0', pretrained='imagenet', epochs=16, lr=1e-3, body_lr=.4, wd=.01, bs=32, dropout=.2, freeze=4, patience=6, tta=5, seed=0,
                augment=dict(rotate=10., shift=.06, zoom=.12, brightness=20., contrast=.25, flip=0.)))
 
-# %% ../nbs/00_core.ipynb #4b7da442
+# %% ../nbs/00_core.ipynb #db92ea7d
 def read_config(
     config:str|Path|None, # a preset's name, a JSON file, or None
     section:str, # the command's section: preprocess, train, ...
@@ -349,6 +363,7 @@ def read_config(
     if str(config) in PRESETS: cfg = PRESETS[str(config)]
     elif str(config).endswith('.json'): cfg = read_json(config)
     else: raise ValueError(f"config {str(config)!r} is neither a .json file nor one of {', '.join(PRESETS)}.{suggest(config, list(PRESETS))}")
+    if not isinstance(cfg, dict) or not all(isinstance(v, dict) for k,v in cfg.items() if k in ('preprocess','train')): raise ValueError(f'config {config} must be a JSON object of options, or of sections of options')
     cfg = cfg.get(section, {} if set(cfg) & {'preprocess','train'} else cfg)
     for k in cfg:
         if keys is not None and k not in keys: raise ValueError(f"config {config}: unknown option {k!r} for {section}; known are {', '.join(keys)}.{suggest(k, keys)}")

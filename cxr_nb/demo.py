@@ -118,7 +118,7 @@ def metrics_html(
         rows.append(f'<tr class="{"macro" if l == "macro" else ""}"><td>{html.escape(l)}{few}</td><td>{n[0]}</td><td>{n[1]}</td>' + ''.join(f'<td>{f(by.get((l,m)))}</td>' for m in have) + '</tr>')
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
-# %% ../nbs/15_demo.ipynb #02cebedf
+# %% ../nbs/15_demo.ipynb #f841fff0
 def page(
     cohort:Cohort, # the cohort
     run:str|Path, # the run folder
@@ -144,8 +144,9 @@ def _head(cohort, ev):
             '<p class="note"><b>Synthetic.</b> Every radiograph on this page is drawn. It shows how the library works; no claim about patients follows from it.</p>')
 
 def _foot(ev):
+    policy = read_json(ev.path/'facts.json')['policy']
     few = ' * fewer than 10 positives: read with care.' if ((ev.metrics.n_pos < 10) & (ev.metrics.label != 'macro')).any() else ''
-    return f'<p class="facts">Value and 95 % interval, bootstrap over {ev.metrics.unit.iloc[0]}s. Thresholds were chosen on the validation patients.{few}</p>'
+    return f'<p class="facts">Value and 95 % interval, bootstrap over {ev.metrics.unit.iloc[0]}s. Thresholds were chosen on the validation patients. Labels: uncertain = {policy["uncertain"]}, not mentioned = {policy["blank"]}.{few}</p>'
 
 def _next():
     lines = 'cxr_preprocess DATA/nih --kind nih --out cohorts/nih\ncxr_train cohorts/nih --out runs/nih --config nih_baseline\ncxr_test runs/nih --cohort cohorts/nih'

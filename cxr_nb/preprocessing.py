@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['UNCERTAIN', 'BLANK', 'SPLIT_SHARES', 'ADAPTERS', 'IMAGE_ENDINGS', 'MIMIC_KEYS', 'FOLDER_COLUMNS', 'std_label',
-           'hash_share', 'hash_split', 'fold_of', 'Source', 'source_folder', 'find_images', 'find_table', 'nih_table',
-           'nih_labels', 'nih', 'sections', 'mimic', 'folder', 'count_step', 'filter_views', 'first_per_subject',
-           'build_table', 'assign_split', 'cache_pixels', 'preprocess', 'plot_flow', 'describe', 'plot_prevalence',
-           'plot_cooccurrence', 'plot_ages', 'plot_describe']
+           'hash_share', 'hash_split', 'fold_of', 'Source', 'source_folder', 'find_images', 'locate', 'find_table',
+           'nih_table', 'nih_labels', 'nih', 'merge', 'sections', 'mimic', 'folder', 'count_step', 'filter_views',
+           'first_per_subject', 'build_table', 'assign_split', 'cache_pixels', 'preprocess', 'plot_flow', 'describe',
+           'plot_prevalence', 'plot_cooccurrence', 'plot_ages', 'plot_describe']
 
-# %% ../nbs/03_preprocessing.ipynb #deaa8b5e
-import hashlib, json, os, re, zipfile
+# %% ../nbs/03_preprocessing.ipynb #2181b7a8
+import hashlib, json, os, re, shutil, zipfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import *
-from .dicom import boxes_to_frame, parse_age, read_grey
+from .dicom import GEOMETRIES, parse_age, read_grey
 
 # %% ../nbs/03_preprocessing.ipynb #0b927825
 UNCERTAIN = dict(drop=np.nan, zero=0., one=1.)
@@ -65,7 +65,7 @@ def fold_of(
     if folds < 2: raise ValueError(f'folds is {folds}; cross-validation needs at least 2')
     return (hash_share([f'fold:{i}' for i in ids], seed)*folds).astype(int)
 
-# %% ../nbs/03_preprocessing.ipynb #8322730c
+# %% ../nbs/03_preprocessing.ipynb #751df8dc
 @dataclass
 class Source:
     "What an adapter found"
@@ -75,11 +75,12 @@ class Source:
     official:str='' # what the source's official split is, or why there is none
     boxes:pd.DataFrame=None # image_id label x_min y_min x_max y_max reader
     reads:pd.DataFrame=None # image_id reader
-    reports:pd.DataFrame=None # study_id findings impression
+    reports:object=None # function of the kept rows -> study_id findings impression
     unit:str='patient' # what is resampled for intervals: patient, study or image
     synthetic:bool=False # drawn, not taken
+    facts:dict=field(default_factory=dict) # what else cohort.json should say
 
-# %% ../nbs/03_preprocessing.ipynb #21eb38a8
+# %% ../nbs/03_preprocessing.ipynb #296292b0
 ADAPTERS = {}
 IMAGE_ENDINGS = ('.dcm','.dicom','.png','.jpg','.jpeg')
 
@@ -93,15 +94,27 @@ def source_folder(
 
 def find_images(
     root:str|Path # searched with all its folders
-)->dict: # stem -> path relative to root, in POSIX form
+)->dict: # stem -> paths relative to root, in POSIX form; DICOM before others
     "Index image files by stem"
     found = {}
     for d,dirs,names in os.walk(root):
         dirs[:] = sorted(x for x in dirs if not x.startswith('.'))
-        for n in sorted(names):
+        for n in sorted(names, key=lambda n: (not n.lower().endswith(('.dcm','.dicom')), n)):
             stem, end = os.path.splitext(n)
-            if end.lower() in IMAGE_ENDINGS: found.setdefault(stem, Path(os.path.relpath(os.path.join(d, n), root)).as_posix())
+            if end.lower() in IMAGE_ENDINGS: found.setdefault(stem, []).append(Path(os.path.relpath(os.path.join(d, n), root)).as_posix())
     return found
+
+def locate(
+    root:str|Path, # searched with all its folders
+    stems:pd.Series # the stems that a table lists
+)->pd.Series: # a path relative to root each, missing where there is no file
+    "Where listed images lie"
+    found = find_images(root)
+    twice = [v for v in (found.get(s, []) for s in stems) if len({os.path.dirname(p) for p in v}) > 1]
+    if twice: raise ValueError(f'{len(twice)} listed images lie in two folders, as {twice[0][0]} and {twice[0][1]}; name the folder that holds one copy')
+    at = stems.map({k: v[0] for k,v in found.items()})
+    if at.isna().all(): raise FileNotFoundError(f'none of the {len(stems)} images that the table lists lies below {root}; is it the folder that holds the images, unpacked?')
+    return at
 
 # %% ../nbs/03_preprocessing.ipynb #09336a59
 def find_table(
@@ -163,7 +176,7 @@ def _nih_official(root, images, patients, seed):
     dev = hash_split(patients, seed, dict(train=.875, valid=.125))
     return [s if i in tv else 'test' if i in te else None for i,s in zip(images, dev)]
 
-# %% ../nbs/03_preprocessing.ipynb #3cb9efd9
+# %% ../nbs/03_preprocessing.ipynb #9a2723ba
 def nih(
     source:str|Path, # folder with Data_Entry_2017*.csv or sample_labels.csv, and the images anywhere below
     seed:int=0 # divides the official train_val list
@@ -171,46 +184,50 @@ def nih(
     "NIH ChestX-ray14 (Wang et al. 2017), or Kaggle's sample of it"
     root = source_folder(source)
     t = nih_table(find_table(root, 'Data_Entry_2017_v2020.csv', 'Data_Entry_2017.csv', 'sample_labels.csv'))
-    stem, at = t.image.map(_stem), find_images(root)
+    stem = t.image.map(_stem)
+    if t.patient.isna().any(): raise ValueError(f'{t.patient.isna().sum()} rows of the label table have no Patient ID')
     pid = t.patient.astype(str).str.lstrip('0')
-    df = pd.DataFrame(dict(image_id='nih:'+stem, study_id='nih:'+stem, subject_id='nih:'+pid, path=stem.map(at), view=t['view'],
+    df = pd.DataFrame(dict(image_id='nih:'+stem, study_id='nih:'+stem, subject_id='nih:'+pid, path=locate(root, stem), view=t['view'],
                            sex=t.sex, age=t.age, source='nih', rows=1024, cols=1024))
-    if df.path.isna().all(): raise FileNotFoundError(f'none of the {len(df)} images that the table lists lies below {root}; were the images_*.tar.gz unpacked there?')
     split = _nih_official(root, stem, df.subject_id, seed)
     df = pd.concat([df.assign(official=split), nih_labels(t.findings), t.filter(like='meta_')], axis=1)
     boxes, reads = _nih_boxes(root, stem)
     return Source(df, NIH_LABELS, root, '' if split else 'train_val_list.txt and test_list.txt are not in the folder', boxes, reads)
 ADAPTERS['nih'] = nih
 
-# %% ../nbs/03_preprocessing.ipynb #b650d321
+# %% ../nbs/03_preprocessing.ipynb #5c908d52
 MIMIC_KEYS = ['subject_id','study_id']
+
+def merge(
+    a:pd.DataFrame, # what is looked up for
+    b:pd.DataFrame, # where
+    on:list, # key columns
+    validate:str, # multiplicity, as pandas says it: m:1 or 1:1
+    name:str # what b is called in the message
+)->pd.DataFrame: # every row of a, once
+    "Left join that refuses a repeated key"
+    try: return a.merge(b, on=on, how='left', validate=validate)
+    except pd.errors.MergeError: raise ValueError(f"{name}: a {' + '.join([on] if isinstance(on, str) else on)} stands twice where it must be unique; was a table appended to itself?") from None
 
 def _mimic_ages(meta, patients):
     if patients is None: return meta.assign(sex=pd.NA, age=np.nan)
     p = read_table(patients, need=['subject_id','gender','anchor_age','anchor_year'])
-    m = meta.merge(p[['subject_id','gender','anchor_age','anchor_year']], on='subject_id', how='left', validate='m:1')
+    m = merge(meta, p[['subject_id','gender','anchor_age','anchor_year']], 'subject_id', 'm:1', Path(patients).name)
     return m.assign(sex=m.gender, age=(m.anchor_age + m.StudyDate//10_000 - m.anchor_year).astype('float64'))
 
 def _mimic_labels(meta, tables, labeler, test_labels):
     lab = read_table(find_table(tables, f'mimic-cxr-2.0.0-{labeler}.csv.gz'), need=MIMIC_KEYS)
     labels = [c for c in CHEXPERT_LABELS if c in lab]
-    m = meta.merge(lab[MIMIC_KEYS+labels], on=MIMIC_KEYS, how='inner', validate='m:1')
-    if test_labels is None: return m, labels
-    t = read_table(test_labels, need=['study_id']).set_index('study_id').reindex(columns=labels).dropna(axis=1, how='all')
-    if t.index.duplicated().any(): raise ValueError(f'{Path(test_labels).name} names a study twice; expected one row a study')
-    read = m.study_id.isin(t.index)
+    m = merge(meta, lab[MIMIC_KEYS+labels].assign(labelled=True), MIMIC_KEYS, 'm:1', f'the {labeler} table').astype(dict(labelled='boolean'))
+    return m.assign(labelled=m.labelled.fillna(False).astype(bool)), labels
+
+def _radiologists(m, labels, path):
+    name = Path(path).name; t = read_table(path, need=['study_id']).rename(columns={'Airspace Opacity':'Lung Opacity'})
+    if t.study_id.duplicated().any(): raise ValueError(f'{name} names a study twice; expected one row a study')
+    t = t.set_index('study_id').reindex(columns=labels).dropna(axis=1, how='all'); read = m.study_id.isin(t.index)
+    if not t.shape[1] or not read.any(): raise ValueError(f'{name} replaces nothing: {t.shape[1]} of its columns are labels, {read.sum()} images are of its studies; is it the table of the same release?')
     m.loc[read, t.columns] = t.loc[m.study_id[read]].to_numpy()
-    return m, labels
-
-# %% ../nbs/03_preprocessing.ipynb #0f58853d
-def _mimic_ending(root, paths):
-    for end in '.dcm','.jpg':
-        if any((root/(p+end)).is_file() for p in paths): return end
-    raise FileNotFoundError(f'{root} holds neither {paths.iloc[0]}.dcm nor .jpg; SOURCE is the folder that holds `files/`')
-
-def _mimic_path(m):
-    s = m.subject_id.astype(str)
-    return 'files/p'+s.str[:2]+'/p'+s+'/s'+m.study_id.astype(str)+'/'+m.dicom_id
+    return dict(test_labels=dict(studies=int(m.study_id[read].nunique()), labels=list(t.columns)))
 
 # %% ../nbs/03_preprocessing.ipynb #bdfb9308
 def sections(
@@ -221,23 +238,24 @@ def sections(
     by = {h.rstrip('S').strip(): ' '.join(t.split()) for h,t in zip(parts[1::2], parts[2::2])}
     return by.get('FINDING') or None, by.get('IMPRESSION') or None
 
-# %% ../nbs/03_preprocessing.ipynb #e599d39a
-def _mimic_reports(where, studies):
-    where = Path(where)
-    if where.is_dir(): texts = {i: (where/p).read_text(encoding='utf-8', errors='replace') for i,p in studies if (where/p).is_file()}
+# %% ../nbs/03_preprocessing.ipynb #7ab5944f
+def _mimic_reports(where, given, df):
+    where, folder = Path(where), df.path.str.rsplit('/', n=1).str[0]
+    studies = dict(zip(df.study_id, folder+'.txt'))
+    if where.is_dir(): texts = {i: (where/p).read_text(encoding='utf-8', errors='replace') for i,p in progress(studies.items(), 'reports') if (where/p).is_file()}
     elif zipfile.is_zipfile(where):
-        with zipfile.ZipFile(where) as z:
-            names = set(z.namelist()); texts = {i: z.read(p).decode('utf-8','replace') for i,p in studies if p in names}
+        with zipfile.ZipFile(where) as z: names = set(z.namelist()); texts = {i: z.read(p).decode('utf-8','replace') for i,p in studies.items() if p in names}
     else: raise FileNotFoundError(f'reports {where}: neither a folder nor a zip file')
-    rows = [(i, *sections(t)) for i,t in texts.items()]
-    return pd.DataFrame(rows, columns=['study_id','findings','impression']) if rows else None
+    if given and not texts: raise FileNotFoundError(f'{where} holds no report of these studies, as {next(iter(studies.values()))}; it must hold `files/`')
+    return pd.DataFrame([(i, *sections(t)) for i,t in texts.items()], columns=['study_id','findings','impression']) if texts else None
 
 def _phantom_truth(root):
-    if not (root/'phantom'/'phantom.json').is_file(): return None
+    if not (root/'phantom'/'phantom.json').is_file(): return None, {}
+    facts = {k: v for k,v in read_json(root/'phantom'/'phantom.json').items() if k.startswith('difficulty')}
     b = read_table(root/'phantom'/'boxes.csv', need=['dicom_id','label'])
-    return b.assign(image_id='phantom:'+b.dicom_id, reader='truth')[['image_id','label','x_min','y_min','x_max','y_max','reader']]
+    return b.assign(image_id='phantom:'+b.dicom_id, reader='truth')[['image_id','label','x_min','y_min','x_max','y_max','reader']], dict(phantom=facts)
 
-# %% ../nbs/03_preprocessing.ipynb #e4a63312
+# %% ../nbs/03_preprocessing.ipynb #4f03f715
 def mimic(
     source:str|Path, # folder that holds `files/`: DICOM or JPEG
     tables:str|Path=None, # folder of the mimic-cxr-2.0.0-*.csv.gz tables; default `source`
@@ -250,23 +268,25 @@ def mimic(
     root = source_folder(source); tables = source_folder(tables or root)
     meta = read_table(find_table(tables, 'mimic-cxr-2.0.0-metadata.csv.gz'), need=['dicom_id',*MIMIC_KEYS,'ViewPosition','Rows','Columns','StudyDate','StudyTime'])
     split = read_table(find_table(tables, 'mimic-cxr-2.0.0-split.csv.gz'), need=['dicom_id',*MIMIC_KEYS,'split'])
-    m = meta.merge(split, on=['dicom_id',*MIMIC_KEYS], how='left', validate='1:1')
+    for c in 'StudyDate','StudyTime':
+        meta[c] = pd.to_numeric(meta[c], errors='coerce')
+        if meta[c].isna().all(): raise ValueError(f'{c} of the metadata table holds no number; expected YYYYMMDD and HHMMSS')
+    m = merge(meta, split[['dicom_id',*MIMIC_KEYS,'split']], ['dicom_id',*MIMIC_KEYS], '1:1', 'the metadata or split table')
     m, labels = _mimic_labels(m, tables, labeler, test_labels)
+    facts = _radiologists(m, labels, test_labels) if test_labels else {}
     if patients is None and (tables/'patients.csv.gz').is_file(): patients = tables/'patients.csv.gz'
-    return _mimic_source(_mimic_ages(m, patients), labels, root, reports)
+    return _mimic_source(_mimic_ages(m, patients), labels, root, reports, facts)
 
-def _mimic_source(m, labels, root, reports):
-    boxes, stem = _phantom_truth(root), _mimic_path(m)
-    name = 'mimic' if boxes is None else 'phantom'
-    m = m.assign(image_id=f'{name}:'+m.dicom_id, path=stem+_mimic_ending(root, stem), source=name, rows=m.Rows, cols=m.Columns, view=m.ViewPosition,
-                 official=m.split.replace('validate','valid'), meta_order=m.StudyDate*1e6+m.StudyTime, folder=stem.str.rsplit('/', n=1).str[0])
+def _mimic_source(m, labels, root, reports, facts):
+    boxes, drawn = _phantom_truth(root); name = 'phantom' if drawn else 'mimic'
+    m = m.assign(image_id=f'{name}:'+m.dicom_id, path=locate(root, m.dicom_id), source=name, rows=m.Rows, cols=m.Columns, view=m.ViewPosition,
+                 official=m.split, meta_order=m.StudyDate*1e6+m.StudyTime)
     m['study_id'], m['subject_id'] = (f'{name}:'+m[k].astype(str) for k in ('study_id','subject_id'))
-    studies = m.drop_duplicates('study_id'); rep = _mimic_reports(reports or root, list(zip(studies.study_id, studies.folder+'.txt')))
-    return Source(m[['image_id','study_id','subject_id','path','view','sex','age','source','rows','cols','official','meta_order',*labels]], labels, root,
-                  boxes=boxes, reports=rep, synthetic=boxes is not None)
+    return Source(m[['image_id','study_id','subject_id','path','view','sex','age','source','rows','cols','official','meta_order','labelled',*labels]], labels, root,
+                  boxes=boxes, reports=partial(_mimic_reports, reports or root, bool(reports)), synthetic=bool(drawn), facts=facts | drawn)
 ADAPTERS['mimic'] = mimic
 
-# %% ../nbs/03_preprocessing.ipynb #208277fc
+# %% ../nbs/03_preprocessing.ipynb #9f9916b3
 FOLDER_COLUMNS = ['path','subject_id','study_id','view','sex','age','split']
 
 def folder(
@@ -277,10 +297,13 @@ def folder(
     t = read_table(find_table(root, 'labels.csv'), need=['path'], dtype=dict(path=str, subject_id=str, study_id=str, view=str, sex=str, split=str))
     labels = [c for c in t if c not in FOLDER_COLUMNS and not c.startswith('meta_')]
     if not labels: raise ValueError(f"labels.csv has no label column; every column but {', '.join(FOLDER_COLUMNS)} is one")
+    if (odd := [l for l in labels if l in (*COHORT_COLUMNS, 'official', 'labelled', 'macro')]): raise ValueError(f'labels.csv has a label called {odd[0]!r}, a name with a meaning of its own in a cohort; rename the column')
+    if (n := t.path.isna().sum()): raise ValueError(f'{n} rows of labels.csv have no path')
     stem = t.path.map(lambda p: Path(str(p)).stem)
     if (twice := stem[stem.duplicated()]).size: raise ValueError(f'two images have the stem {twice.iloc[0]!r}; a stem is the image_id, so it must be unique')
     get = lambda c,default: t[c].fillna(default) if c in t else default
     df = pd.DataFrame(dict(image_id='folder:'+stem, study_id='folder:'+get('study_id', stem), subject_id='folder:'+get('subject_id', stem), path=t.path, source='folder'))
+    if (df.groupby('study_id').subject_id.nunique() > 1).any(): df['study_id'] = df.subject_id + '/' + df.study_id.str.removeprefix('folder:')
     df = df.assign(view=get('view', pd.NA), sex=get('sex', pd.NA), age=t.age.map(parse_age).astype('float64') if 'age' in t else np.nan, official=t.get('split'), rows=0, cols=0)
     return Source(pd.concat([df, t[labels], t.filter(like='meta_')], axis=1), labels, root, '' if 'split' in t else 'labels.csv has no column split',
                   unit='patient' if 'subject_id' in t else 'image')
@@ -314,7 +337,7 @@ def first_per_subject(
     by = [c for c in ('meta_order','meta_follow_up','image_id') if c in df]
     return df.sort_values(by, kind='stable').drop_duplicates('subject_id').sort_index()
 
-# %% ../nbs/03_preprocessing.ipynb #8bdd7c6c
+# %% ../nbs/03_preprocessing.ipynb #c7f0ec96
 def build_table(
     src:Source, # what an adapter found
     labels:str|list=None, # wanted labels; None takes the source's
@@ -328,11 +351,12 @@ def build_table(
     "Labels under the policy, filters, split; each step counted"
     df, labels = src.df, resolve_labels(labels, src.labels); flow = [count_step(df, 'listed by the source')]
     df = df[df.path.notna()]; flow.append(count_step(df, 'with an image file', 'the image is not in the folder'))
+    if 'labelled' in df: df = df[df.labelled]; flow.append(count_step(df, 'in the label table', 'the study has no row of labels'))
     df = filter_views(df, views); flow.append(count_step(df, f'view: {views}', 'another view, or blank'))
-    if one_per_subject: df = first_per_subject(df); flow.append(count_step(df, 'one image a subject', 'later image of the subject'))
     df = df.assign(**{l: std_label(df[l], uncertain, blank) for l in labels})
     df = df[df[labels].notna().any(axis=1)]; flow.append(count_step(df, 'with a known label', f'no label known (uncertain={uncertain}, blank={blank})'))
-    df = assign_split(df, src, split, seed); flow.append(count_step(df, f'split: {split}', 'in no list of the official split'))
+    if one_per_subject: df = first_per_subject(df); flow.append(count_step(df, 'one image a subject', 'later image of the subject'))
+    df = assign_split(df, src, split, seed); flow.append(count_step(df, f"split: {split}{'' if split == 'official' or src.official else ' (the source has its own: official)'}", 'in no list of the official split'))
     if not len(df): raise ValueError('no image is left; ' + '; '.join(f"{f['step']}: {f['images']}" for f in flow))
     first = [c for c in COHORT_COLUMNS if c in df]
     return df[first + [c for c in df if c.startswith('meta_')] + labels].reset_index(drop=True), flow
@@ -347,7 +371,7 @@ def assign_split(
     if split == 'hash': return df.assign(split=hash_split(df.subject_id, seed))
     if split != 'official': raise ValueError(f"split is {split!r}; it must be one of hash, official")
     if src.official: raise ValueError(f'split=official needs a list that is missing: {src.official}')
-    df = df.assign(split=df.official.replace({'validate':'valid','val':'valid'}))
+    df = df.assign(split=df.official.str.strip().str.lower().replace({'validate':'valid','val':'valid','validation':'valid','dev':'valid','training':'train'}))
     return df[df.split.notna()]
 
 # %% ../nbs/03_preprocessing.ipynb #9b0d9f7e
@@ -357,7 +381,7 @@ def _one(root, size, geometry, policy, path):
         return img, info['rows'], info['cols'], ''
     except (ValueError, OSError) as e: return None, 0, 0, ' '.join(str(e).split()) or type(e).__name__
 
-# %% ../nbs/03_preprocessing.ipynb #a99f86f1
+# %% ../nbs/03_preprocessing.ipynb #8bcee5c2
 def cache_pixels(
     df:pd.DataFrame, # table with a column path
     root:str|Path, # where the paths start
@@ -370,36 +394,38 @@ def cache_pixels(
     "Bring every image to one size, restartable"
     out = Path(out); out.mkdir(parents=True, exist_ok=True)
     part, state, key = (out/f'.pixels_{size}.{e}' for e in ('part.npy','state.jsonl','key.json'))
-    want = dict(size=size, geometry=geometry, policy=policy, n=len(df), paths=hashlib.sha256('\n'.join(df.path).encode()).hexdigest())
+    want = dict(root=str(Path(root).resolve()), size=size, geometry=geometry, policy=policy, n=len(df), paths=hashlib.sha256('\n'.join(df.path).encode()).hexdigest())
     done = _resume(part, state, key, want)
-    pix = np.load(part, mmap_mode='r+')
-    f = partial(_one, Path(root), size, geometry, policy)
+    pix, todo = np.load(part, mmap_mode='r+'), [i for i in range(len(df)) if i not in done]
+    f, paths = partial(_one, Path(root), size, geometry, policy), df.path.iloc[todo].tolist()
     with open(state, 'a', encoding='utf-8') as log:
-        todo = df.path.iloc[len(done):].tolist()
-        for i,(img,r,c,why) in enumerate(progress(parallel_map(f, todo, jobs if len(todo) > 64 else 1, 16), 'pixels', len(df), len(done)), len(done)):
+        got = parallel_map(f, paths, jobs if len(paths) > 64 else 1, 16)
+        for k,(i,(img,r,c,why)) in enumerate(zip(todo, progress(got, 'pixels', len(df), len(done)))):
             if img is not None: pix[i] = img
-            done.append([r, c, why]); log.write(json.dumps(done[-1])+'\n')
-            if i % 256 == 255: pix.flush(); log.flush()
+            done[i] = [r, c, why]; log.write(json.dumps([i, *done[i]])+'\n')
+            if k % 256 == 255: pix.flush(); log.flush()
     pix.flush(); del pix
-    return pd.DataFrame(done, columns=['rows','cols','reason'])
+    return pd.DataFrame([done[i] for i in range(len(df))], columns=['rows','cols','reason'])
 
-# %% ../nbs/03_preprocessing.ipynb #6c26174f
+# %% ../nbs/03_preprocessing.ipynb #dc120bc3
 def _resume(part, state, key, want):
     if key.is_file() and part.is_file() and state.is_file() and read_json(key) == want:
         lines = state.read_text(encoding='utf-8').splitlines(keepends=True)
-        whole = [l for l in lines if l.endswith('\n')]
-        if len(whole) < len(lines): state.write_text(''.join(whole), encoding='utf-8')
-        return [json.loads(l) for l in whole]
+        rows = [json.loads(l) for l in lines if l.endswith('\n')]
+        done = {i: [r, c, why] for i,r,c,why in rows if not why}
+        state.write_text(''.join(json.dumps([i, *v])+'\n' for i,v in done.items()), encoding='utf-8')
+        return done
     for f in part, state, key: f.unlink(missing_ok=True)
+    bytes, free = want['n']*want['size']**2, shutil.disk_usage(part.parent).free
+    if bytes > free: raise OSError(f"{part.parent} has {free/1e9:.1f} GB free; {want['n']:,} images of {want['size']} px need {bytes/1e9:.1f} GB")
     np.lib.format.open_memmap(part, 'w+', 'uint8', (want['n'], want['size'], want['size'])).flush()
     state.touch(); write_json(key, want)
-    return []
+    return {}
 
-def _finish(out, size):
-    (out/f'.pixels_{size}.part.npy').replace(out/f'pixels_{size}.npy')
-    for e in 'state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink()
+def _drop(out, size):
+    for e in 'part.npy','state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink(missing_ok=True)
 
-# %% ../nbs/03_preprocessing.ipynb #6a3ae7cc
+# %% ../nbs/03_preprocessing.ipynb #22951e0c
 def preprocess(
     source:str|Path, # the source's folder
     kind:str, # adapter: nih, mimic or folder
@@ -418,21 +444,27 @@ def preprocess(
     tables:str=None, # mimic: folder of the tables
     reports:str=None, # mimic: folder or zip of the reports
     patients:str=None, # mimic: patients.csv.gz of MIMIC-IV
-    test_labels:str=None, # mimic: mimic-cxr-2.1.0-test-set-labeled.csv
-    config:str=None # a preset's name or a JSON file, whose values stand unless given here
+    test_labels:str=None # mimic: mimic-cxr-2.1.0-test-set-labeled.csv; needs split=official
 )->Cohort:
     "Make a cohort folder from a source's files"
-    request = {k: v if v is None or isinstance(v, (bool,int)) else str(v) for k,v in locals().items() if k not in ('out','jobs','config')}
-    out = Path(out)
-    for k,v,least in ('size',size,16), ('jobs',jobs,1):
-        if v < least: raise ValueError(f'{k} is {v}; expected at least {least}')
-    if (c := _finished(out, request)): return c
+    request = {k: v if v is None or isinstance(v, (bool,int)) else str(v) for k,v in locals().items() if k not in ('out','jobs')}
+    _check_request(request, jobs)
+    out, request['source'] = out_folder(out), str(Path(source).resolve())
     src = _adapt(request, seed)
     df, flow = build_table(src, labels, views, one_per_subject, uncertain, blank, split, seed)
-    got = cache_pixels(df, src.root, out, size, geometry, policy, jobs)
-    return _write_cohort(out, df, got, flow, src, request)
+    found = [l for l in df if l in src.labels]
+    check_cohort(df.assign(pixel_row=0), found); request['table'] = cohort_hash(df, found)
+    if (c := _finished(out, request)): return c
+    return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs), flow, src, request)
 
-# %% ../nbs/03_preprocessing.ipynb #7bc25f42
+def _check_request(r, jobs):
+    for k,v,least in ('size',r['size'],16), ('jobs',jobs,1):
+        if v < least: raise ValueError(f'{k} is {v}; expected at least {least}')
+    for k,known in dict(geometry=GEOMETRIES, policy=('refuse','keep'), split=('hash','official')).items():
+        if r[k] not in known: raise ValueError(f"{k} is {r[k]!r}; it must be one of {', '.join(known)}.{suggest(r[k], list(known))}")
+    if r['test_labels'] and r['split'] != 'official': raise ValueError('test_labels are the official test studies as radiologists read them; with split=hash most would be trained on. Use split=official')
+
+# %% ../nbs/03_preprocessing.ipynb #ea5769b2
 def _adapt(request, seed):
     kind = request['kind']
     if kind not in ADAPTERS: raise ValueError(f"kind {kind!r} is no adapter; there are {', '.join(ADAPTERS)}.{suggest(kind, list(ADAPTERS))}")
@@ -445,10 +477,11 @@ def _finished(out, request):
     if not (out/'cohort.json').is_file(): return None
     old = read_json(out/'cohort.json').get('request', {})
     if (diff := [k for k in request if request[k] != old.get(k)]):
-        raise ValueError(f"{out} holds another cohort (differs in {', '.join(f'{k}: {old.get(k)} -> {request[k]}' for k in diff)}); name another folder or delete it")
+        what = ', '.join('the tables of the source have changed' if k == 'table' else f'{k}: {old.get(k)} -> {request[k]}' for k in diff)
+        raise ValueError(f'{out} holds another cohort (differs in {what}); name another folder or delete it')
     return read_cohort(out)
 
-# %% ../nbs/03_preprocessing.ipynb #ede745bc
+# %% ../nbs/03_preprocessing.ipynb #cef204d0
 def _write_cohort(out, df, got, flow, src, request):
     ok, labels, size = got.reason == '', [c for c in df if c in src.labels], request['size']
     missing = src.df[src.df.path.isna()]
@@ -456,25 +489,26 @@ def _write_cohort(out, df, got, flow, src, request):
     df = df.assign(pixel_row=np.arange(len(df)))
     for k in 'rows','cols': df[k] = df[k].where(df[k] > 0, got[k]).astype('int64')
     df = df[ok.to_numpy()].reset_index(drop=True); flow = [*flow, count_step(df, 'readable', 'see rejected.csv')]
-    if not len(df): raise ValueError(f'none of the {len(got)} images could be read; the first: {got.reason.iloc[0]}')
+    if not len(df): _drop(out, size); raise ValueError(f'none of the {len(got)} images could be read; the first: {got.reason.iloc[0]}')
     for c in 'view','sex': df[c] = df[c].astype('str').where(df[c].notna(), None)
     check_cohort(df, labels)
     write_table(out/'cohort.parquet', df)
     if len(bad): write_table(out/'rejected.csv', bad)
     for name in 'boxes','reads','reports': _write_part(out, name, getattr(src, name), df)
-    _finish(out, size)
+    os.replace(out/f'.pixels_{size}.part.npy', out/f'pixels_{size}.npy'); _drop(out, size)
     write_json(out/'cohort.json', _facts(df, labels, flow, src, request, len(bad)))
     return read_cohort(out)
 
 def _write_part(out, name, part, df):
     key = 'study_id' if name == 'reports' else 'image_id'
+    if callable(part): part = part(df)
     if part is None or not len(part := part[part[key].isin(df[key])]): return
     write_table(out/f'{name}.parquet', part.reset_index(drop=True))
 
 def _facts(df, labels, flow, src, r, n_rejected):
     return dict(source=r['kind'], synthetic=src.synthetic, roots=dict(images=str(src.root.resolve())), labels=labels, size=r['size'], geometry=r['geometry'],
                 value_range=[0,255], policy=dict(uncertain=r['uncertain'], blank=r['blank']), split=dict(kind=r['split'], seed=r['seed']), unit=src.unit,
-                hash=cohort_hash(df, labels), flow=flow, n_rejected=n_rejected, versions=versions('cxr_nb','numpy','pandas','pydicom','opencv-python-headless'), request=r)
+                hash=cohort_hash(df, labels), flow=flow, n_rejected=n_rejected, versions=versions('cxr_nb','numpy','pandas','pydicom','opencv-python-headless'), request=r) | src.facts
 
 # %% ../nbs/03_preprocessing.ipynb #9ac65e35
 def plot_flow(

@@ -2,7 +2,7 @@
 
 `python tools/notebooks.py` tests them as `nbdev_test` does; `--save` runs them and writes their outputs back.
 """
-import argparse, os, subprocess, sys, time
+import argparse, json, os, re, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,6 +49,11 @@ for a,b in zip(out.cells, nb.cells):
 write_nb(out, fn)
 '''
 
+def n_cells(nb):
+    "Code cells that a test runs: not `#| eval: false`, not under a flag"
+    cells = [''.join(c['source']) for c in json.loads(nb.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
+    return sum(not re.search(r'^#\|\s*(eval:\s*false|slow|gpu)', c, re.M) for c in cells)
+
 def run(nb, slow=False, save=False):
     "Run one notebook: (passed, seconds, what it printed)"
     start = time.time()
@@ -56,7 +61,7 @@ def run(nb, slow=False, save=False):
         r = subprocess.run(command(nb, slow, save), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT*(6 if slow else 1))
         ok, text = r.returncode == 0 and (save or 'Success.' in r.stdout), r.stdout+r.stderr
     except subprocess.TimeoutExpired: ok, text = False, f'stopped after {TIMEOUT} s'
-    if 'skip_exec: true' in nb.read_text(encoding='utf-8'): ok, text = False, 'skip_exec: a whole notebook is never skipped'
+    if 'skip_exec: true' in nb.read_text(encoding='utf-8') or not n_cells(nb): ok, text = False, 'no cell of this notebook would run; a whole notebook is never skipped'
     return ok, time.time()-start, text
 
 def run_all(nbs, slow=False, save=False):
