@@ -65,7 +65,7 @@ def fold_of(
     if folds < 2: raise ValueError(f'folds is {folds}; cross-validation needs at least 2')
     return (hash_share([f'fold:{i}' for i in ids], seed)*folds).astype(int)
 
-# %% ../nbs/03_preprocessing.ipynb #751df8dc
+# %% ../nbs/03_preprocessing.ipynb #33bbb76b
 @dataclass
 class Source:
     "What an adapter found"
@@ -75,7 +75,7 @@ class Source:
     official:str='' # what the source's official split is, or why there is none
     boxes:pd.DataFrame=None # image_id label x_min y_min x_max y_max reader
     reads:pd.DataFrame=None # image_id reader
-    reports:object=None # function of the kept rows -> study_id findings impression
+    reports:object=None # function of the kept rows -> frame of study_id findings impression
     unit:str='patient' # what is resampled for intervals: patient, study or image
     synthetic:bool=False # drawn, not taken
     facts:dict=field(default_factory=dict) # what else cohort.json should say
@@ -425,7 +425,7 @@ def _resume(part, state, key, want):
 def _drop(out, size):
     for e in 'part.npy','state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink(missing_ok=True)
 
-# %% ../nbs/03_preprocessing.ipynb #22951e0c
+# %% ../nbs/03_preprocessing.ipynb #30f44c50
 def preprocess(
     source:str|Path, # the source's folder
     kind:str, # adapter: nih, mimic or folder
@@ -455,6 +455,7 @@ def preprocess(
     found = [l for l in df if l in src.labels]
     check_cohort(df.assign(pixel_row=0), found); request['table'] = cohort_hash(df, found)
     if (c := _finished(out, request)): return c
+    if src.reports: src.reports = src.reports(df) # before the pixels, which take hours
     return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs), flow, src, request)
 
 def _check_request(r, jobs):
@@ -481,7 +482,7 @@ def _finished(out, request):
         raise ValueError(f'{out} holds another cohort (differs in {what}); name another folder or delete it')
     return read_cohort(out)
 
-# %% ../nbs/03_preprocessing.ipynb #cef204d0
+# %% ../nbs/03_preprocessing.ipynb #c5ba070e
 def _write_cohort(out, df, got, flow, src, request):
     ok, labels, size = got.reason == '', [c for c in df if c in src.labels], request['size']
     missing = src.df[src.df.path.isna()]
@@ -501,7 +502,6 @@ def _write_cohort(out, df, got, flow, src, request):
 
 def _write_part(out, name, part, df):
     key = 'study_id' if name == 'reports' else 'image_id'
-    if callable(part): part = part(df)
     if part is None or not len(part := part[part[key].isin(df[key])]): return
     write_table(out/f'{name}.parquet', part.reset_index(drop=True))
 
