@@ -128,7 +128,7 @@ def cxr_describe(
     with written(c.path/'figures'/'describe.png') as f: plot_describe(c).savefig(f, dpi=100, format='png')
     print(f"\n{c.path/'figures'/'describe.png'}")
 
-# %% ../nbs/16_cli.ipynb #4ed02a45
+# %% ../nbs/16_cli.ipynb #350575a1
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -143,7 +143,8 @@ def cxr_train(
     body_lr:float=.4, # the body's learning rate, as a share of the head's
     wd:float=.01, # weight decay
     bs:int=32, # batch size
-    dropout:float=.2, # before the linear layer
+    dropout:float=.5, # before the linear layer
+    mixup:float=.4, # alpha of mixup's Beta distribution; 0 for none
     freeze:int=4, # stages that keep their ImageNet weights
     patience:int=6, # epochs without a better validation AUROC before it stops
     tta:int=5, # views of an image to average when scoring, 1 to 5
@@ -158,7 +159,7 @@ def cxr_train(
     run = train(**kw)
     print((run/'card.md').read_text(encoding='utf-8')); print(run)
 
-# %% ../nbs/16_cli.ipynb #200271b8
+# %% ../nbs/16_cli.ipynb #20cc6363
 @command
 def cxr_test(
     run:str, # run folder
@@ -174,7 +175,7 @@ def cxr_test(
     ev = test(**kw); n = seen_rows(run, ev.rows.subject_id)
     print(table_text(ev.metrics, metrics=SHOWN)); policy = read_json(ev.path/'facts.json')['policy']
     print(f"labels: uncertain = {policy['uncertain']}, not mentioned = {policy['blank']}")
-    if n: print(f'{n:,} of the {len(ev.rows):,} rows belong to patients that were trained on')
+    if n: print(f'{n:,} of the {len(ev.rows):,} rows belong to patients that the run has seen (to learn from, or to stop by)')
     print(ev.path)
 
 # %% ../nbs/16_cli.ipynb #6159379e

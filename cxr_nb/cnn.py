@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['ARCHS', 'IMAGENET', 'LITE0', 'TTA', 'timm_name', 'lite0_weights', 'read_weights', 'weights_facts', 'CXRNet',
            'save_model', 'load_model', 'check_fit', 'Augment', 'CohortDataset', 'CohortDL', 'show_images', 'cohort_dls',
-           'MaskedBCE', 'macro_auroc', 'MacroAUROC', 'gains_by_bf16', 'Autocast', 'KeepStats', 'freeze_stages',
-           'TrainConfig', 'cxr_learner', 'predict_images', 'predict_proba']
+           'MaskedBCE', 'macro_auroc', 'MacroAUROC', 'gains_by_bf16', 'Autocast', 'Mix', 'freeze_stages', 'TrainConfig',
+           'cxr_learner', 'predict_images', 'predict_proba']
 
-# %% ../nbs/05_cnn.ipynb #38c14b5b
+# %% ../nbs/05_cnn.ipynb #2f79da6a
 import json, math, os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 import cv2, numpy as np, pandas as pd, timm, torch
 from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import fit_one_cycle
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -152,15 +153,17 @@ def check_fit(
     for k in 'size','geometry':
         if facts[k] != cohort.meta[k]: raise ValueError(f"the model was trained at {k} {facts[k]}, the cohort has {cohort.meta[k]}; run cxr_preprocess with --{k} {facts[k]}")
 
-# %% ../nbs/05_cnn.ipynb #ddc39041
+# %% ../nbs/05_cnn.ipynb #b1a65233
 @dataclass
 class Augment:
     "Random changes of one grey image; each is a largest amount, 0 turns it off"
-    rotate:float=10. # degrees
-    shift:float=.06 # of the side
-    zoom:float=.12 # log of the scale
+    rotate:float=15. # degrees
+    shift:float=.09 # of the side
+    zoom:float=.24 # log of the scale
     brightness:float=20. # grey levels
     contrast:float=.25 # log of the gain about mid-grey
+    gamma:float=.4 # log of the exponent, on every second image
+    erase:float=.3 # probability of a grey square of a tenth to a quarter of the side
     flip:float=0. # probability of mirroring left and right
     def affine(self, rng, s):
         u = rng.uniform(-1, 1, 4)
@@ -170,7 +173,14 @@ class Augment:
     def __call__(self, img, rng): # S x S uint8 -> the same
         img = cv2.warpAffine(img, self.affine(rng, img.shape[0]), img.shape[::-1], flags=cv2.INTER_LINEAR)
         gain, bias = math.exp(rng.uniform(-1,1)*self.contrast), rng.uniform(-1,1)*self.brightness
-        return cv2.LUT(img, np.clip((np.arange(256)-128)*gain+128+bias, 0, 255).astype('uint8'))
+        power = math.exp(rng.uniform(-1,1)*self.gamma) if rng.random() < .5 else 1.
+        level = np.clip((np.arange(256)-128)*gain+128+bias, 0, 255)/255
+        return self.erased(cv2.LUT(img, (255*level**power).round().astype('uint8')), rng)
+    def erased(self, img, rng):
+        if rng.random() >= self.erase: return img
+        side = int(img.shape[0]*rng.uniform(.1,.25)); y,x = rng.integers(0, img.shape[0]-side, 2)
+        img[y:y+side, x:x+side] = 128
+        return img
 
 # %% ../nbs/05_cnn.ipynb #7307a505
 class CohortDataset:
@@ -281,13 +291,14 @@ class Autocast(Callback):
     def before_batch(self): self.ctx = torch.autocast(self.dls.device.type, torch.bfloat16); self.ctx.__enter__()
     def after_pred(self): self.ctx.__exit__(None, None, None); self.learn.pred = self.pred.float()
 
-# %% ../nbs/05_cnn.ipynb #98a0ac1c
-class KeepStats(Callback):
-    "Keep batch normalisation's statistics as they were learnt"
-    def before_train(self):
-        for m in self.model.body.modules():
-            if isinstance(m, nn.modules.batchnorm._BatchNorm): m.eval()
+# %% ../nbs/05_cnn.ipynb #49bea5de
+class Mix(MixUp):
+    "fastai's mixup, on bytes"
+    def before_batch(self):
+        self.learn.xb = tuple(x.float() for x in self.xb)
+        super().before_batch()
 
+# %% ../nbs/05_cnn.ipynb #912e0db2
 def freeze_stages(
     net:CXRNet, # a network
     n:int # how many stages, the stem first; 0 for none
@@ -301,7 +312,7 @@ def freeze_stages(
     for p in frozen: by[p].requires_grad_(False)
     return frozen
 
-# %% ../nbs/05_cnn.ipynb #548f60d2
+# %% ../nbs/05_cnn.ipynb #89b0f504
 TTA = ((1.,0.), (1.08,0.), (.94,0.), (1.,5.), (1.,-5.)) # (zoom, degrees); the first is the image itself
 
 @dataclass
@@ -314,7 +325,8 @@ class TrainConfig:
     body_lr:float=.4 # the body's, as a share of the head's
     wd:float=.01 # weight decay (decoupled; Loshchilov 2019)
     bs:int=32 # batch size
-    dropout:float=.2 # before the linear layer
+    dropout:float=.5 # before the linear layer
+    mixup:float=.4 # alpha of mixup's Beta distribution; 0 for none
     freeze:int=4 # stages that keep their ImageNet weights; the stem is the first
     patience:int=6 # epochs without a better validation AUROC before it stops
     tta:int=5 # views of an image to average when scoring
@@ -332,9 +344,9 @@ class TrainConfig:
         if (odd := [k for k in self.augment if k not in known]): raise ValueError(f"augment has no amount {odd[0]!r}; there are {', '.join(known)}.{suggest(odd[0], known)}")
 
 _RANGES = [(k, lambda v: v >= 1, 'at least 1') for k in ('epochs','bs','patience')] + [(k, lambda v: v > 0, 'more than 0') for k in ('lr','body_lr')] + [
-    (k, lambda v: v >= 0, 'at least 0') for k in ('wd','freeze','seed')] + [('dropout', lambda v: 0 <= v < 1, '0 to below 1'), ('tta', lambda v: 1 <= v <= len(TTA), f'1 to {len(TTA)}')]
+    (k, lambda v: v >= 0, 'at least 0') for k in ('wd','freeze','seed','mixup')] + [('dropout', lambda v: 0 <= v < 1, '0 to below 1'), ('tta', lambda v: 1 <= v <= len(TTA), f'1 to {len(TTA)}')]
 
-# %% ../nbs/05_cnn.ipynb #70bdcf4b
+# %% ../nbs/05_cnn.ipynb #f60c6909
 def cxr_learner(
     cohort:Cohort, # a cohort
     train:pd.DataFrame, # rows to learn from
@@ -350,7 +362,7 @@ def cxr_learner(
     with torch.no_grad(): net.head[1].bias.copy_(torch.logit(torch.tensor(np.nan_to_num(train[labels].mean().to_numpy('float32'), nan=.5)).clamp(.005,.995)))
     known = cfg.pretrained != 'none'
     if known: freeze_stages(net, cfg.freeze)
-    cbs = [*([Autocast()] if gains_by_bf16() else []), *([KeepStats()] if known else [])]
+    cbs = [*([Autocast()] if gains_by_bf16() else []), *([Mix(cfg.mixup)] if cfg.mixup else [])]
     split = lambda m: [[p for p in m.body.parameters() if p.requires_grad], list(m.head.parameters())]
     return Learner(dls, net.to(dls.device), loss_func=MaskedBCE(), opt_func=Adam, splitter=split, wd=cfg.wd, metrics=MacroAUROC(), cbs=cbs)
 

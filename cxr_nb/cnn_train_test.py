@@ -177,7 +177,7 @@ def model_card(
              'No medical device: for research and teaching. It was measured on the source above only; other hospitals, machines and populations differ. Labels were taken as the source gives them.']
     return '\n'.join(lines)+'\n'
 
-# %% ../nbs/07_cnn_train_test.ipynb #01f684ec
+# %% ../nbs/07_cnn_train_test.ipynb #b7fd223f
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
@@ -188,7 +188,8 @@ def train(
     body_lr:float=.4, # the body's learning rate, as a share of the head's
     wd:float=.01, # weight decay
     bs:int=32, # batch size
-    dropout:float=.2, # before the linear layer
+    dropout:float=.5, # before the linear layer
+    mixup:float=.4, # alpha of mixup's Beta distribution; 0 for none
     freeze:int=4, # stages that keep their ImageNet weights
     patience:int=6, # epochs without a better validation AUROC before it stops
     tta:int=5, # views of an image to average when scoring, 1 to 5

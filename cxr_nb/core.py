@@ -346,11 +346,11 @@ def read_evaluation(
 # %% ../nbs/00_core.ipynb #bea9c2f7
 PRESETS = {}
 
-# %% ../nbs/00_core.ipynb #59d0df71
+# %% ../nbs/00_core.ipynb #26c6f06d
 PRESETS['nih_baseline'] = dict(
     preprocess=dict(kind='nih', views='all', size=224, geometry='pad', split='hash', seed=0),
-    train=dict(arch='efficientnet_lite0', pretrained='imagenet', epochs=16, lr=1e-3, body_lr=.4, wd=.01, bs=32, dropout=.2, freeze=4, patience=6, tta=5, seed=0,
-               augment=dict(rotate=10., shift=.06, zoom=.12, brightness=20., contrast=.25, flip=0.)))
+    train=dict(arch='efficientnet_lite0', pretrained='imagenet', epochs=16, lr=1e-3, body_lr=.4, wd=.01, bs=32, dropout=.5, mixup=.4, freeze=4, patience=6, tta=5, seed=0,
+               augment=dict(rotate=15., shift=.09, zoom=.24, brightness=20., contrast=.25, gamma=.4, erase=.3, flip=0.)))
 
 # %% ../nbs/00_core.ipynb #db92ea7d
 def read_config(
