@@ -195,7 +195,7 @@ def nih(
     return Source(df, NIH_LABELS, root, '' if split else 'train_val_list.txt and test_list.txt are not in the folder', boxes, reads)
 ADAPTERS['nih'] = nih
 
-# %% ../nbs/03_preprocessing.ipynb #5c908d52
+# %% ../nbs/03_preprocessing.ipynb #dd6fe464
 MIMIC_KEYS = ['subject_id','study_id']
 
 def merge(
@@ -209,6 +209,7 @@ def merge(
     try: return a.merge(b, on=on, how='left', validate=validate)
     except pd.errors.MergeError: raise ValueError(f"{name}: a {' + '.join([on] if isinstance(on, str) else on)} stands twice where it must be unique; was a table appended to itself?") from None
 
+# %% ../nbs/03_preprocessing.ipynb #7ac4aaa0
 def _mimic_ages(meta, patients):
     if patients is None: return meta.assign(sex=pd.NA, age=np.nan)
     p = read_table(patients, need=['subject_id','gender','anchor_age','anchor_year'])
@@ -221,6 +222,7 @@ def _mimic_labels(meta, tables, labeler, test_labels):
     m = merge(meta, lab[MIMIC_KEYS+labels].assign(labelled=True), MIMIC_KEYS, 'm:1', f'the {labeler} table').astype(dict(labelled='boolean'))
     return m.assign(labelled=m.labelled.fillna(False).astype(bool)), labels
 
+# %% ../nbs/03_preprocessing.ipynb #fd35a0c7
 def _radiologists(m, labels, path):
     name = Path(path).name; t = read_table(path, need=['study_id']).rename(columns={'Airspace Opacity':'Lung Opacity'})
     if t.study_id.duplicated().any(): raise ValueError(f'{name} names a study twice; expected one row a study')
