@@ -80,7 +80,7 @@ class Source:
     synthetic:bool=False # drawn, not taken
     facts:dict=field(default_factory=dict) # what else cohort.json should say
 
-# %% ../nbs/03_preprocessing.ipynb #296292b0
+# %% ../nbs/03_preprocessing.ipynb #dbf8bab0
 ADAPTERS = {}
 IMAGE_ENDINGS = ('.dcm','.dicom','.png','.jpg','.jpeg')
 
@@ -104,6 +104,7 @@ def find_images(
             if end.lower() in IMAGE_ENDINGS: found.setdefault(stem, []).append(Path(os.path.relpath(os.path.join(d, n), root)).as_posix())
     return found
 
+# %% ../nbs/03_preprocessing.ipynb #05491289
 def locate(
     root:str|Path, # searched with all its folders
     stems:pd.Series # the stems that a table lists
@@ -339,7 +340,7 @@ def first_per_subject(
     by = [c for c in ('meta_order','meta_follow_up','image_id') if c in df]
     return df.sort_values(by, kind='stable').drop_duplicates('subject_id').sort_index()
 
-# %% ../nbs/03_preprocessing.ipynb #c7f0ec96
+# %% ../nbs/03_preprocessing.ipynb #c84a6c5f
 def build_table(
     src:Source, # what an adapter found
     labels:str|list=None, # wanted labels; None takes the source's
@@ -363,6 +364,7 @@ def build_table(
     first = [c for c in COHORT_COLUMNS if c in df]
     return df[first + [c for c in df if c.startswith('meta_')] + labels].reset_index(drop=True), flow
 
+# %% ../nbs/03_preprocessing.ipynb #63494c1d
 def assign_split(
     df:pd.DataFrame, # rows with subject_id and official
     src:Source, # says whether there is an official split
@@ -427,7 +429,7 @@ def _resume(part, state, key, want):
 def _drop(out, size):
     for e in 'part.npy','state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink(missing_ok=True)
 
-# %% ../nbs/03_preprocessing.ipynb #30f44c50
+# %% ../nbs/03_preprocessing.ipynb #221dff92
 def preprocess(
     source:str|Path, # the source's folder
     kind:str, # adapter: nih, mimic or folder
@@ -460,6 +462,7 @@ def preprocess(
     if src.reports: src.reports = src.reports(df) # before the pixels, which take hours
     return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs), flow, src, request)
 
+# %% ../nbs/03_preprocessing.ipynb #2fbccfa2
 def _check_request(r, jobs):
     for k,v,least in ('size',r['size'],16), ('jobs',jobs,1):
         if v < least: raise ValueError(f'{k} is {v}; expected at least {least}')
