@@ -19,7 +19,7 @@ setup: .venv/.ready
 .venv/.ready: requirements.lock settings.ini setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3,11))' || { echo "Python 3.11 or later is needed; found: $$($(PYTHON) --version). Try: make PYTHON=/path/to/python3.11"; exit 1; }
 	@if command -v uv >/dev/null; then [ -x $(BIN)/python ] || uv venv --quiet --python $(PYTHON) .venv; \
-	 else [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet uv; fi
+	 else [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; [ -x $(BIN)/uv ] || { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; $(BIN)/python -m pip install --quiet uv; }; fi
 	@echo "installing the locked versions into .venv (several GB the first time, since PyPI's torch brings CUDA)"
 	@PATH="$(BIN):$$PATH" uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@PATH="$(BIN):$$PATH" uv pip install --quiet --python $(BIN)/python --no-deps --editable .
