@@ -176,6 +176,6 @@ def demo(
     return f"{table_text(ev.metrics, metrics=SHOWN)}\n\nsynthetic data: no claim about patients follows\n{out/'index.html'}"
 
 def _drawn(root):
-    from cxr_nb.preprocessing import find_table
+    from cxr_nb.sources import find_table
     labels = read_table(find_table(root, 'mimic-cxr-2.0.0-chexpert.csv.gz'))
     return [l for l in CHEXPERT_LABELS if (labels[l] == 1).any()]
