@@ -11,10 +11,10 @@ NBS, BIN = ROOT/'nbs', Path(sys.executable).parent
 TIMEOUT = 300 # s for a notebook; the aim is 60
 
 def listed(slow=False):
-    "Notebooks that git knows (or every one, outside a checkout): numbered and index; tutorials and how-tos when slow"
+    "Notebooks that git knows (or every one, outside a checkout): numbered, index and how-tos; tutorials when slow"
     r = subprocess.run(['git','ls-files','--cached','--others','--exclude-standard','-z','nbs'], cwd=ROOT, capture_output=True, text=True)
     files = [ROOT/p for p in r.stdout.split('\0') if p.endswith('.ipynb')] if r.returncode == 0 else NBS.rglob('*.ipynb')
-    return sorted({f for f in files if f.is_file() and '.ipynb_checkpoints' not in f.parts and (slow or f.parent == NBS)})
+    return sorted({f for f in files if f.is_file() and '.ipynb_checkpoints' not in f.parts and (slow or 'tutorials' not in f.parts)})
 
 def environment():
     "One thread a process, no progress bars, bytecode kept: two notebooks share two cores"
