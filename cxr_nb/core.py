@@ -6,11 +6,13 @@
 __all__ = ['CHEXPERT_LABELS', 'NIH_LABELS', 'VINDR_LABELS', 'LABELS', 'CROSSWALK', 'COHORT_COLUMNS', 'SPLITS', 'EVAL_COLUMNS',
            'PREDICTION_COLUMNS', 'METRIC_COLUMNS', 'PRESETS', 'crosswalk', 'suggest', 'resolve_labels', 'written',
            'write_json', 'read_json', 'write_table', 'read_table', 'need_columns', 'inside', 'progress', 'parallel_map',
-           'check_cohort', 'out_folder', 'Cohort', 'read_cohort', 'cohort_hash', 'salted', 'n_seen', 'long_predictions',
-           'wide_predictions', 'Evaluation', 'write_evaluation', 'read_evaluation', 'read_config', 'versions']
+           'dask_map', 'check_cohort', 'out_folder', 'Pixels', 'Cohort', 'read_cohort', 'cohort_hash', 'salted',
+           'n_seen', 'long_predictions', 'wide_predictions', 'Evaluation', 'write_evaluation', 'read_evaluation',
+           'read_config', 'versions']
 
-# %% ../nbs/00_core.ipynb #e532085b
-import difflib, gzip, hashlib, json, os, re, threading
+# %% ../nbs/00_core.ipynb #1780b2c9
+import difflib, gzip, hashlib, io, json, os, re, sys, threading, zlib
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from functools import cached_property
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 import numpy as np, pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #c3264c09
 CHEXPERT_LABELS = ['Atelectasis', 'Cardiomegaly', 'Consolidation', 'Edema', 'Enlarged Cardiomediastinum', 'Fracture', 'Lung Lesion', 'Lung Opacity',
@@ -30,9 +32,10 @@ VINDR_LABELS = ['Aortic enlargement', 'Atelectasis', 'Calcification', 'Cardiomeg
                 'Nodule/Mass', 'Other lesion', 'Pleural effusion', 'Pleural thickening', 'Pneumothorax', 'Pulmonary fibrosis']
 LABELS = dict(mimic=CHEXPERT_LABELS, chexpert=CHEXPERT_LABELS, nih=NIH_LABELS, vindr=VINDR_LABELS)
 
-# %% ../nbs/00_core.ipynb #8d9c52e1
+# %% ../nbs/00_core.ipynb #b26e83d5
 CROSSWALK = {'Effusion':'Pleural Effusion', 'Pleural effusion':'Pleural Effusion', 'Pleural_Thickening':'Pleural Thickening',
-             'Pleural thickening':'Pleural Thickening', 'Pulmonary fibrosis':'Fibrosis', 'Mass':'Lung Lesion', 'Nodule':'Lung Lesion', 'Nodule/Mass':'Lung Lesion'}
+             'Pleural thickening':'Pleural Thickening', 'Pulmonary fibrosis':'Fibrosis', 'Mass':'Lung Lesion', 'Nodule':'Lung Lesion', 'Nodule/Mass':'Lung Lesion',
+             'No finding':'No Finding', 'Infiltrate':'Infiltration'}
 
 def crosswalk(
     label:str # a source's own name of a finding
@@ -109,7 +112,7 @@ def write_table(
         elif path.suffix != '.gz': df.to_csv(f, index=False)
         else: f.write_bytes(gzip.compress(df.to_csv(index=False).encode(), mtime=0)) # no name, no time: same table, same bytes
 
-# %% ../nbs/00_core.ipynb #207e5900
+# %% ../nbs/00_core.ipynb #3cec1566
 def read_table(
     path:str|Path, # a .csv, .csv.gz or .parquet file
     need:tuple=(), # columns that must be there
@@ -119,11 +122,21 @@ def read_table(
     "Read a table and check that it has the columns that are needed"
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'no file {path}{_nearby(path)}')
-    try: df = pd.read_parquet(path, **kwargs) if path.suffix == '.parquet' else pd.read_csv(path, dtype=dtype, **kwargs)
+    try: df = pd.read_parquet(path, **kwargs) if path.suffix == '.parquet' else _read_csv(path, dtype=dtype, **kwargs)
     except UnicodeDecodeError: raise ValueError(f'{path.name} is not UTF-8; was it saved by a spreadsheet in another encoding?') from None
-    except (OSError, EOFError, ValueError) as e: raise ValueError(f'{path.name} can not be read as a table ({str(e).splitlines()[0]}); is it whole?') from None
+    except (OSError, EOFError, ValueError, zlib.error) as e: raise ValueError(f'{path.name} can not be read as a table ({str(e).splitlines()[0]}); is it whole?') from None
     need_columns(df, need, path.name)
     return df
+
+def _read_csv(path, **kwargs):
+    return pd.read_csv(path if path.suffix != '.gz' else _unpacked(path), **kwargs)
+
+def _unpacked(path): # libdeflate unpacks in half of gzip's time; gzip itself knows files of several members, and says what is wrong with a damaged one
+    import imagecodecs
+    data = path.read_bytes(); size = int.from_bytes(data[-4:], 'little')
+    if not 0 < size <= min(1032*len(data), 2**31-1): return path # deflate's largest ratio
+    try: return io.BytesIO(imagecodecs.gzip_decode(data, out=size))
+    except (imagecodecs.DelayedImportError, imagecodecs.DeflateError): return path
 
 def _nearby(path):
     if not path.parent.is_dir(): return f'; the folder {path.parent} does not exist either'
@@ -148,16 +161,25 @@ def inside(
     if p.startswith(('..', '/')) or re.match(r'[A-Za-z]:', p): raise ValueError(f'path {str(rel)!r} leaves its root; paths in a table are relative to the folder that holds the images')
     return Path(root)/p
 
-# %% ../nbs/00_core.ipynb #c40722d7
+# %% ../nbs/00_core.ipynb #be43c7b1
+class _Lines:
+    "A stream on which each state of a bar is a line"
+    def __init__(self, to): self.to = to
+    def write(self, s):
+        if s.strip(): self.to.write(s.strip('\r\n') + '\n')
+    def flush(self): self.to.flush()
+
 def progress(
     it=None, # what to go through; None for a bar that is moved by hand
     desc:str='', # what is going on
     total:int=None, # how many there will be
     initial:int=0, # how many were done before
+    every:float=60, # seconds between two lines of a log
 )->tqdm:
-    "A progress bar on a terminal, nothing elsewhere"
-    import sys
-    return tqdm(it, desc=desc, total=total, initial=initial, disable=None if sys.stderr.isatty() else True, leave=False, file=sys.stderr)
+    "A progress bar on a terminal and in Jupyter, a line a minute in a log"
+    live = sys.stderr.isatty() or 'ipykernel' in sys.modules
+    how = dict(leave=False, file=sys.stderr) if live else dict(file=_Lines(sys.stderr), mininterval=every, delay=every, maxinterval=every, ascii=True, ncols=80)
+    return tqdm(it, desc=desc, total=total, initial=initial, **how)
 
 # %% ../nbs/00_core.ipynb #ef741f44
 def _end_with_parent():
@@ -182,6 +204,28 @@ def parallel_map(
         try: yield from pool.map(f, items, chunksize=chunksize)
         except BrokenProcessPool: raise ChildProcessError('a worker process died (out of memory, or a decoder crashed); the same command with --jobs 1 goes on and shows where') from None
         finally: pool.shutdown(wait=False, cancel_futures=True)
+
+# %% ../nbs/00_core.ipynb #024c2c75
+def _each(f, items): return [f(i) for i in items]
+
+def dask_map(
+    f, # a function of a module (it is sent by name)
+    items:list, # its arguments
+    address:str, # of the scheduler, as tcp://10.0.0.1:8786
+    chunksize:int=16, # items that travel together
+    ahead:int=8 # chunks on their way for each worker thread
+): # yields the results in order
+    "Map over a Dask cluster"
+    try: from distributed import Client
+    except ImportError: raise ImportError("a Dask address needs Dask: pip install 'cxr_nb[dask]'") from None
+    try: client = Client(address, timeout=10)
+    except (OSError, ValueError) as e: raise OSError(f'no Dask scheduler answers at {address} ({type(e).__name__}); is the address right, as tcp://HOST:8786?') from None
+    with client:
+        chunks, way = (items[k:k+chunksize] for k in range(0, len(items), chunksize)), deque()
+        for c in chunks:
+            way.append(client.submit(_each, f, c, pure=False))
+            if len(way) > ahead*max(1, sum(client.nthreads().values())): yield from way.popleft().result()
+        while way: yield from way.popleft().result()
 
 # %% ../nbs/00_core.ipynb #36f60834
 COHORT_COLUMNS = dict(image_id='str', study_id='str', subject_id='str', path='str', view='str', split='str', sex='str', age='float64',
@@ -218,7 +262,33 @@ def out_folder(
     if not os.access(first, os.W_OK): raise PermissionError(f'{first} can not be written to')
     return path
 
-# %% ../nbs/00_core.ipynb #947b7aed
+# %% ../nbs/00_core.ipynb #8de18279
+class Pixels:
+    "Images of several files as one array, mapped when they are first read"
+    def __init__(self,
+        files:list # .npy files, N x S x S uint8 each
+    ): self.files = list(files)
+    def __getstate__(self): return dict(files=self.files)
+    @cached_property
+    def parts(self): return [np.load(f, mmap_mode='r') for f in self.files]
+    @cached_property
+    def ends(self): return np.cumsum([len(p) for p in self.parts])
+    @property
+    def shape(self): return (int(self.ends[-1]), *self.parts[0].shape[1:])
+    @property
+    def dtype(self): return self.parts[0].dtype
+    def __len__(self): return self.shape[0]
+    def __getitem__(self, i): # an image for a number, else images
+        if isinstance(i, slice): i = np.arange(*i.indices(len(self)))
+        i = np.asarray(i); i = np.flatnonzero(i) if i.dtype == bool else np.where(i < 0, i+len(self), i)
+        if i.size and not (0 <= i.min() and i.max() < len(self)): raise IndexError(f'no image {i.max()} among {len(self)}')
+        part = np.searchsorted(self.ends, i, side='right'); at = i - (self.ends - [len(p) for p in self.parts])[part]
+        if i.ndim == 0: return self.parts[part][at]
+        out = np.empty((len(i), *self.shape[1:]), self.dtype)
+        for k,p in enumerate(self.parts): out[part==k] = p[at[part==k]]
+        return out
+
+# %% ../nbs/00_core.ipynb #b9dd37c9
 @dataclass
 class Cohort:
     "A cohort folder: its table, its facts, and its pixels on demand"
@@ -233,9 +303,9 @@ class Cohort:
     @property
     def size(self): return self.meta['size']
     @property
-    def pixel_file(self): return Path(self.path)/f"pixels_{self.size}.npy"
+    def pixel_files(self): return [Path(self.path)/f for f in self.meta.get('pixels') or [f"pixels_{self.size}.npy"]]
     @cached_property
-    def pixels(self): return np.load(self.pixel_file, mmap_mode='r')
+    def pixels(self): return Pixels(self.pixel_files) if len(self.pixel_files) > 1 else np.load(self.pixel_files[0], mmap_mode='r')
     def table(self, name): # boxes, reads, reports or rejected, if this cohort has them
         p = [p for e in ('parquet','csv') if (p := Path(self.path)/f'{name}.{e}').is_file()]
         return read_table(p[0]) if p else None
@@ -243,7 +313,7 @@ class Cohort:
         if split not in (*SPLITS, 'all'): raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}, all")
         return self.df if split == 'all' else self.df[self.df.split == split]
 
-# %% ../nbs/00_core.ipynb #783f84f9
+# %% ../nbs/00_core.ipynb #16b0f0b5
 def read_cohort(
     path:str|Path # a cohort folder
 )->Cohort:
@@ -254,10 +324,11 @@ def read_cohort(
     meta = read_json(path/'cohort.json')
     if not isinstance(meta, dict) or not {'labels','size'} <= meta.keys(): raise ValueError(f'{path}/cohort.json lacks labels or size; was it edited by hand?')
     c = Cohort(path, check_cohort(read_table(path/'cohort.parquet'), meta['labels']), meta)
-    if not c.pixel_file.is_file(): raise FileNotFoundError(f'{path} has no {c.pixel_file.name}; it holds the pixels, and cxr_preprocess writes it')
+    for f in c.pixel_files:
+        if not f.is_file(): raise FileNotFoundError(f'{path} has no {f.name}; it holds the pixels, and cxr_preprocess writes it' if f.parent == path else f'{path} is joined from {f.parent}, which has no {f.name}; was it moved or deleted? Join again')
     try: n = len(c.pixels)
     except ValueError: n = 0
-    if n <= c.df.pixel_row.max(): raise ValueError(f'{c.pixel_file} is cut off or belongs to another cohort; delete the folder and run cxr_preprocess again')
+    if n <= c.df.pixel_row.max(): raise ValueError(f'{c.pixel_files[0]} is cut off or belongs to another cohort; delete the folder and run cxr_preprocess again')
     return c
 
 # %% ../nbs/00_core.ipynb #fb2094aa

@@ -7,11 +7,12 @@ __all__ = ['UNCERTAIN', 'BLANK', 'SPLIT_SHARES', 'ADAPTER_OPTIONS', 'std_label',
            'count_step', 'filter_views', 'first_per_subject', 'build_table', 'assign_split', 'cache_pixels',
            'preprocess', 'plot_flow', 'describe', 'plot_prevalence', 'plot_cooccurrence', 'plot_ages', 'plot_describe']
 
-# %% ../nbs/03_preprocessing.ipynb #ddf2c66d
+# %% ../nbs/03_preprocessing.ipynb #d21cec86
 import hashlib, inspect, json, os, shutil
 from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd
+from .audit import AUDIT_POLICIES, audit as run_audit, check_audit
 from .core import *
 from .dicom import GEOMETRIES, read_grey
 from .sources import *
@@ -63,35 +64,39 @@ def fold_of(
     if folds < 2: raise ValueError(f'folds is {folds}; cross-validation needs at least 2')
     return (hash_share([f'fold:{i}' for i in ids], seed)*folds).astype(int)
 
-# %% ../nbs/03_preprocessing.ipynb #303b0bf3
+# %% ../nbs/03_preprocessing.ipynb #4a519a0b
 def count_step(
     df:pd.DataFrame, # what is left
     step:str, # what was done
-    why:str='' # why rows went
+    why:str='', # why rows went
+    last:dict=None # the line before: where no row went, its counts hold
 )->dict: # one line of the flow
     "Count what a step kept"
+    if last and last['images'] == len(df): return last | dict(step=step, why=why)
     return dict(step=step, images=len(df), studies=int(df.study_id.nunique()), subjects=int(df.subject_id.nunique()), why=why)
 
 def filter_views(
     df:pd.DataFrame, # rows with a column view
-    views:str='all' # all, or views separated by commas, as PA or AP,PA
+    views:str='all', # all, or views separated by commas, as PA or AP,PA
+    blank:bool=False # keep those without a view as well, to be predicted
 )->pd.DataFrame:
     "Keep the wanted views"
     if views == 'all': return df
-    wanted = [v.strip().upper() for v in views.split(',')]
-    have = df['view'].dropna().str.upper().unique()
-    for v in wanted:
-        if v not in have: raise ValueError(f"view {v!r} is on no image; this source has {', '.join(sorted(have)) or 'no views'}")
-    return df[df['view'].str.upper().isin(wanted)]
+    wanted, v = [v.strip().upper() for v in views.split(',')], df['view'].str.upper()
+    for w in wanted:
+        if not (v == w).any() and not (blank and v.isna().any()): raise ValueError(f"view {w!r} is on no image; this source has {', '.join(sorted(v.dropna().unique())) or 'no views'}")
+    return df[v.isin(wanted) | (v.isna() & blank)]
 
 def first_per_subject(
     df:pd.DataFrame # rows with subject_id and image_id
 )->pd.DataFrame:
     "One image a subject: the first in time, then by id"
-    by = [c for c in ('meta_order','meta_follow_up','image_id') if c in df]
-    return df.sort_values(by, kind='stable').drop_duplicates('subject_id').sort_index()
+    again = df.subject_id.duplicated(keep=False); left = df[again]
+    for c in {'meta_order','meta_follow_up'} & set(df):
+        time = left[c].fillna(np.inf); left = left[time == time.groupby(left.subject_id).transform('min')]
+    return df[~again | df.index.isin(left.sort_values('image_id').drop_duplicates('subject_id').index)]
 
-# %% ../nbs/03_preprocessing.ipynb #c84a6c5f
+# %% ../nbs/03_preprocessing.ipynb #d12ec81f
 def build_table(
     src:Source, # what an adapter found
     labels:str|list=None, # wanted labels; None takes the source's
@@ -100,22 +105,24 @@ def build_table(
     uncertain:str='drop', # policy for -1
     blank:str='keep', # policy for what is not mentioned
     split:str='hash', # hash of the subject, or the source's official split
-    seed:int=0 # of the hash
+    seed:int=0, # of the hash
+    predict_views:bool=False # keep images without a view, until their pixels can be looked at
 )->tuple: # the cohort table without pixel_row, and the flow
     "Labels under the policy, filters, split; each step counted"
     df, labels = src.df, resolve_labels(labels, src.labels); flow = [count_step(df, 'listed by the source')]
-    df = df[df.path.notna()]; flow.append(count_step(df, 'with an image file', 'the image is not in the folder'))
-    if 'labelled' in df: df = df[df.labelled]; flow.append(count_step(df, 'in the label table', 'the study has no row of labels'))
-    df = filter_views(df, views); flow.append(count_step(df, f'view: {views}', 'another view, or blank'))
+    def count(step, why): flow.append(count_step(df, step, why, flow[-1]))
+    df = df[df.path.notna()]; count('with an image file', 'the image is not in the folder')
+    if 'labelled' in df: df = df[df.labelled]; count('in the label table', 'the study has no row of labels')
+    df = filter_views(df, views, predict_views); count(f"view: {views}{' or blank' if predict_views else ''}", f"another view{'' if predict_views else ', or blank'}")
     df = df.assign(**{l: std_label(df[l], uncertain, blank) for l in labels})
-    df = df[df[labels].notna().any(axis=1)]; flow.append(count_step(df, 'with a known label', f'no label known (uncertain={uncertain}, blank={blank})'))
-    if one_per_subject: df = first_per_subject(df); flow.append(count_step(df, 'one image a subject', 'later image of the subject'))
-    df = assign_split(df, src, split, seed); flow.append(count_step(df, f"split: {split}{'' if split == 'official' or src.official else ' (the source has its own: official)'}", 'in no list of the official split'))
+    if labels: df = df[df[labels].notna().any(axis=1)]; count('with a known label', f'no label known (uncertain={uncertain}, blank={blank})')
+    if one_per_subject and not predict_views: df = first_per_subject(df); count('one image a subject', 'later image of the subject')
+    df = assign_split(df, src, split, seed); count(f"split: {split}{'' if split == 'official' or src.official else ' (the source has its own: official)'}", 'in no list of the official split')
     if not len(df): raise ValueError('no image is left; ' + '; '.join(f"{f['step']}: {f['images']}" for f in flow))
     first = [c for c in COHORT_COLUMNS if c in df]
     return df[first + [c for c in df if c.startswith('meta_')] + labels].reset_index(drop=True), flow
 
-# %% ../nbs/03_preprocessing.ipynb #a1212474
+# %% ../nbs/03_preprocessing.ipynb #7c6ff784
 _SPLIT_NAMES = {'validate':'valid', 'val':'valid', 'validation':'valid', 'dev':'valid', 'training':'train'}
 
 def assign_split(
@@ -129,17 +136,23 @@ def assign_split(
     if split != 'official': raise ValueError(f"split is {split!r}; it must be one of hash, official")
     if src.official: raise ValueError(f'split=official needs a list that is missing: {src.official}')
     s = df.official.str.strip().str.lower().replace(_SPLIT_NAMES)
-    dev = hash_split(df.subject_id, seed, dict(train=.875, valid=.125))
-    return df.assign(split=s.where(s != 'train_val', dev))[s.notna()]
+    dev = s == 'train_val'
+    if dev.any(): s = s.mask(dev, pd.Series(hash_split(df.subject_id[dev], seed, dict(train=.875, valid=.125)), df.index[dev]))
+    return df.assign(split=s)[s.notna()]
 
-# %% ../nbs/03_preprocessing.ipynb #9b0d9f7e
+# %% ../nbs/03_preprocessing.ipynb #ed4beb95
+def _stamp(path):
+    s = os.stat(path)
+    return [s.st_size, s.st_mtime_ns]
+
 def _one(root, size, geometry, policy, path):
     try:
-        img, info = read_grey(inside(root, path), size=size, geometry=geometry, policy=policy)
-        return img, info['rows'], info['cols'], ''
-    except (ValueError, OSError) as e: return None, 0, 0, ' '.join(str(e).split()) or type(e).__name__
+        file = inside(root, path); stamp = _stamp(file)
+        img, info = read_grey(file, size=size, geometry=geometry, policy=policy)
+        return img, info['rows'], info['cols'], '', stamp
+    except (ValueError, OSError) as e: return None, 0, 0, ' '.join(str(e).split()) or type(e).__name__, None
 
-# %% ../nbs/03_preprocessing.ipynb #8bcee5c2
+# %% ../nbs/03_preprocessing.ipynb #917663e5
 def cache_pixels(
     df:pd.DataFrame, # table with a column path
     root:str|Path, # where the paths start
@@ -147,30 +160,35 @@ def cache_pixels(
     size:int=224, # side, px
     geometry:str='pad', # pad, squash or crop
     policy:str='refuse', # what is no chest radiograph: refuse or keep
-    jobs:int=2 # processes
+    jobs:int=2, # processes
+    dask:str=None # address of a Dask scheduler, whose workers read instead
 )->pd.DataFrame: # for each row: rows, cols (0 where unread) and reason ('' where read)
     "Bring every image to one size, restartable"
-    out = Path(out); out.mkdir(parents=True, exist_ok=True)
+    out, root = Path(out), Path(root); out.mkdir(parents=True, exist_ok=True)
     part, state, key = (out/f'.pixels_{size}.{e}' for e in ('part.npy','state.jsonl','key.json'))
-    want = dict(root=str(Path(root).resolve()), size=size, geometry=geometry, policy=policy, n=len(df), paths=hashlib.sha256('\n'.join(df.path).encode()).hexdigest())
-    done = _resume(part, state, key, want)
+    want = dict(root=str(root.resolve()), size=size, geometry=geometry, policy=policy, n=len(df), paths=hashlib.sha256('\n'.join(df.path).encode()).hexdigest())
+    done = _resume(part, state, key, want, root, df.path.tolist())
     pix, todo = np.load(part, mmap_mode='r+'), [i for i in range(len(df)) if i not in done]
-    f, paths = partial(_one, Path(root), size, geometry, policy), df.path.iloc[todo].tolist()
+    f, paths = partial(_one, root.resolve(), size, geometry, policy), df.path.iloc[todo].tolist()
     with open(state, 'a', encoding='utf-8') as log:
-        got = parallel_map(f, paths, jobs if len(paths) > 64 else 1, 16)
-        for k,(i,(img,r,c,why)) in enumerate(zip(todo, progress(got, 'pixels', len(df), len(done)))):
+        got = dask_map(f, paths, dask) if dask else parallel_map(f, paths, jobs if len(paths) > 64 else 1, 16)
+        for k,(i,(img,*done[i])) in enumerate(zip(todo, progress(got, 'pixels', len(df), len(done)))):
             if img is not None: pix[i] = img
-            done[i] = [r, c, why]; log.write(json.dumps([i, *done[i]])+'\n')
+            log.write(json.dumps([i, *done[i]])+'\n')
             if k % 256 == 255: pix.flush(); log.flush()
     pix.flush(); del pix
-    return pd.DataFrame([done[i] for i in range(len(df))], columns=['rows','cols','reason'])
+    return pd.DataFrame([done[i][:3] for i in range(len(df))], columns=['rows','cols','reason'])
 
-# %% ../nbs/03_preprocessing.ipynb #dc120bc3
-def _resume(part, state, key, want):
+# %% ../nbs/03_preprocessing.ipynb #1c040f1a
+def _unchanged(path, stamp):
+    try: return _stamp(path) == stamp
+    except OSError: return False
+
+def _resume(part, state, key, want, root, paths):
     if key.is_file() and part.is_file() and state.is_file() and read_json(key) == want:
         lines = state.read_text(encoding='utf-8').splitlines(keepends=True)
         rows = [json.loads(l) for l in lines if l.endswith('\n')]
-        done = {i: [r, c, why] for i,r,c,why in rows if not why}
+        done = {i: v for i,*v in rows if not v[2] and _unchanged(root/paths[i], v[3])}
         state.write_text(''.join(json.dumps([i, *v])+'\n' for i,v in done.items()), encoding='utf-8')
         return done
     for f in part, state, key: f.unlink(missing_ok=True)
@@ -183,7 +201,7 @@ def _resume(part, state, key, want):
 def _drop(out, size):
     for e in 'part.npy','state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink(missing_ok=True)
 
-# %% ../nbs/03_preprocessing.ipynb #99644b47
+# %% ../nbs/03_preprocessing.ipynb #129e203c
 def preprocess(
     source:str|Path, # the source's folder
     kind:str, # adapter: nih, mimic or folder
@@ -199,31 +217,35 @@ def preprocess(
     seed:int=0, # of the hash
     jobs:int=2, # processes that read images
     policy:str='refuse', # what is no chest radiograph: refuse or keep
+    predict_views:bool=False, # name the view of images that come without one by their pixels (PA or AP)
+    audit:str='report', # leaks and duplicates: report them, strict (refuse to finish), or off
+    dask:str=None, # address of a Dask scheduler, as tcp://HOST:8786; its workers read the images
     tables:str=None, # mimic: folder of the tables
     reports:str=None, # mimic: folder or zip of the reports
     patients:str=None, # mimic: patients.csv.gz of MIMIC-IV
     test_labels:str=None # mimic: mimic-cxr-2.1.0-test-set-labeled.csv; needs split=official
 )->Cohort:
     "Make a cohort folder from a source's files"
-    request = {k: v if v is None or isinstance(v, (bool,int)) else str(v) for k,v in locals().items() if k not in ('out','jobs')}
+    request = {k: v if v is None or isinstance(v, (bool,int)) else str(v) for k,v in locals().items() if k not in ('out','jobs','dask')}
     _check_request(request, jobs)
     out, request['source'] = out_folder(out), str(Path(source).resolve())
     src = _adapt(request)
-    df, flow = build_table(src, labels, views, one_per_subject, uncertain, blank, split, seed)
+    df, flow = build_table(src, labels, views, one_per_subject, uncertain, blank, split, seed, predict_views)
     found = [l for l in df if l in src.labels]
     check_cohort(df.assign(pixel_row=0), found); request['table'] = cohort_hash(df, found)
     if (c := _finished(out, request)): return c
     if src.reports: src.reports = src.reports(df) # before the pixels, which take hours
-    return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs), flow, src, request)
+    return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs, dask), flow, src, request)
 
-# %% ../nbs/03_preprocessing.ipynb #1f4f9441
+# %% ../nbs/03_preprocessing.ipynb #2a4efd6e
 ADAPTER_OPTIONS = ('tables','reports','patients','test_labels')
 
 def _check_request(r, jobs):
     for k,v,least in ('size',r['size'],16), ('jobs',jobs,1):
         if v < least: raise ValueError(f'{k} is {v}; expected at least {least}')
-    for k,known in dict(geometry=GEOMETRIES, policy=('refuse','keep'), split=('hash','official')).items():
+    for k,known in dict(geometry=GEOMETRIES, policy=('refuse','keep'), split=('hash','official'), audit=AUDIT_POLICIES).items():
         if r[k] not in known: raise ValueError(f"{k} is {r[k]!r}; it must be one of {', '.join(known)}.{suggest(r[k], list(known))}")
+    if r['predict_views'] and (r['geometry'] != 'pad' or r['size'] < 64): raise ValueError(f"predict_views looks at whole films: geometry pad, at least 64 px; here they are {r['geometry']} and {r['size']}")
     if r['test_labels'] and r['split'] != 'official': raise ValueError('test_labels are the official test studies as radiologists read them; with split=hash most would be trained on. Use split=official')
 
 # %% ../nbs/03_preprocessing.ipynb #9fd9ce23
@@ -242,22 +264,45 @@ def _finished(out, request):
         raise ValueError(f'{out} holds another cohort (differs in {what}); name another folder or delete it')
     return read_cohort(out)
 
-# %% ../nbs/03_preprocessing.ipynb #c5ba070e
+# %% ../nbs/03_preprocessing.ipynb #d2656011
+def _readable(df, got, flow):
+    ok = (got.reason == '').to_numpy()
+    df = df.assign(pixel_row=np.arange(len(df)), **{k: df[k].where(df[k] > 0, got[k]).astype('int64') for k in ('rows','cols')})
+    bad = df.loc[~ok, ['image_id','path']].assign(reason=got.reason[~ok].to_numpy())
+    return (df := df[ok].reset_index(drop=True)), bad, [*flow, count_step(df, 'readable', 'see rejected.csv')]
+
+def _viewed(df, pixels, r, flow):
+    if not r['predict_views']: return df, flow
+    from cxr_nb.view import fill_views
+    df = filter_views(fill_views(df, pixels), r['views']); flow = [*flow, count_step(df, f"view: {r['views']}, predicted where blank", 'another view')]
+    if r['one_per_subject']: df = first_per_subject(df); flow.append(count_step(df, 'one image a subject', 'later image of the subject'))
+    if not len(df): raise ValueError(f"no image is left with the view {r['views']}")
+    return df.reset_index(drop=True), flow
+
+# %% ../nbs/03_preprocessing.ipynb #9f256677
+def _audited(out, df, labels, part, r):
+    if r['audit'] == 'off': return dict(audit='off')
+    found = run_audit(Cohort(out, df, dict(labels=labels, size=r['size'], geometry=r['geometry'], pixels=[part.name])))
+    check_audit(found, r['audit'])
+    (out/'audit.csv').unlink(missing_ok=True)
+    if len(found.pairs): write_table(out/'audit.csv', found.pairs)
+    return dict(audit={k: v for k,v in found.verdict.items() if k != 'cohorts'})
+
+# %% ../nbs/03_preprocessing.ipynb #be7f6ea4
 def _write_cohort(out, df, got, flow, src, request):
-    ok, labels, size = got.reason == '', [c for c in df if c in src.labels], request['size']
-    missing = src.df[src.df.path.isna()]
-    bad = pd.concat([df.loc[~ok.to_numpy(), ['image_id','path']].assign(reason=got.reason[~ok].to_numpy()), missing[['image_id','path']].assign(reason='no image file below the root')])
-    df = df.assign(pixel_row=np.arange(len(df)))
-    for k in 'rows','cols': df[k] = df[k].where(df[k] > 0, got[k]).astype('int64')
-    df = df[ok.to_numpy()].reset_index(drop=True); flow = [*flow, count_step(df, 'readable', 'see rejected.csv')]
-    if not len(df): _drop(out, size); raise ValueError(f'none of the {len(got)} images could be read; the first: {got.reason.iloc[0]}')
+    labels, size = [c for c in df if c in src.labels], request['size']; part = out/f'.pixels_{size}.part.npy'
+    if (got.reason != '').all(): _drop(out, size); raise ValueError(f'none of the {len(got)} images could be read; the first: {got.reason.iloc[0]}')
+    df, bad, flow = _readable(df, got, flow); pixels = np.load(part, mmap_mode='r')
+    df, flow = _viewed(df, pixels, request, flow)
     for c in 'view','sex': df[c] = df[c].astype('str').where(df[c].notna(), None)
-    check_cohort(df, labels)
+    check_cohort(df, labels); verdict = _audited(out, df, labels, part, request)
+    missing = src.df.loc[src.df.path.isna(), ['image_id','path']].assign(reason='no image file below the root')
+    bad = pd.concat([p for p in (bad, missing, src.rejected) if p is not None and len(p)] or [bad])
     write_table(out/'cohort.parquet', df)
     if len(bad): write_table(out/'rejected.csv', bad)
     for name in 'boxes','reads','reports': _write_part(out, name, getattr(src, name), df)
-    os.replace(out/f'.pixels_{size}.part.npy', out/f'pixels_{size}.npy'); _drop(out, size)
-    write_json(out/'cohort.json', _facts(df, labels, flow, src, request, len(bad)))
+    del pixels; os.replace(part, out/f'pixels_{size}.npy'); _drop(out, size)
+    write_json(out/'cohort.json', _facts(df, labels, flow, src, request, len(bad)) | verdict)
     return read_cohort(out)
 
 def _write_part(out, name, part, df):
@@ -287,7 +332,7 @@ def plot_flow(
     for s in 'top','right','bottom': ax.spines[s].set_visible(False)
     return ax
 
-# %% ../nbs/03_preprocessing.ipynb #5697cfcc
+# %% ../nbs/03_preprocessing.ipynb #160f405f
 def describe(
     cohort:Cohort # a cohort
 )->dict: # name -> table: splits, prevalence, covariates, cooccurrence
@@ -295,19 +340,27 @@ def describe(
     df, labels = cohort.df, cohort.labels
     cols = ['images','studies','subjects']
     splits = df.groupby('split').agg(images=('image_id','size'), studies=('study_id','nunique'), subjects=('subject_id','nunique')).reindex([s for s in SPLITS if s in set(df.split)])
-    prev = pd.DataFrame([dict(label=l, positive=int((df[l]==1).sum()), negative=int((df[l]==0).sum()), unknown=int(df[l].isna().sum()), prevalence=df[l].mean()) for l in labels]).set_index('label')
+    prev = pd.DataFrame(columns=['positive','negative','unknown','prevalence']) if not labels else pd.DataFrame([dict(label=l, positive=int((df[l]==1).sum()), negative=int((df[l]==0).sum()), unknown=int(df[l].isna().sum()), prevalence=df[l].mean()) for l in labels]).set_index('label')
     pos = (df[labels]==1).astype(int)
     who = pd.DataFrame(dict(images=df.groupby(['view','sex'], dropna=False).size(), age_median=df.groupby(['view','sex'], dropna=False).age.median()))
     return dict(splits=splits[cols], prevalence=prev, covariates=who, cooccurrence=pos.T@pos)
 
-# %% ../nbs/03_preprocessing.ipynb #542b7a45
+# %% ../nbs/03_preprocessing.ipynb #f869a3e5
+def _nothing(ax, why):
+    import matplotlib.pyplot as plt
+    ax = ax or plt.subplots(figsize=(4,1))[1]
+    ax.text(.5, .5, why, ha='center', transform=ax.transAxes); ax.set_axis_off()
+    return ax
+
 def plot_prevalence(
     cohort:Cohort, # a cohort
     ax=None # where to draw
 ):
     "Share of images with each finding, of those where it is known"
     import matplotlib.pyplot as plt
-    p = describe(cohort)['prevalence'].sort_values('prevalence'); ax = ax or plt.subplots(figsize=(5, .28*len(p)+.6))[1]
+    p = describe(cohort)['prevalence'].sort_values('prevalence')
+    if not len(p): return _nothing(ax, 'no labels')
+    ax = ax or plt.subplots(figsize=(5, .28*len(p)+.6))[1]
     ax.barh(p.index, p.prevalence, color='#4C78A8')
     for i,(v,n) in enumerate(zip(p.prevalence, p.positive)): ax.text(0 if np.isnan(v) else v, i, f' {n:,}', va='center', fontsize=8)
     ax.set(xlabel='prevalence (number: positive images)'); ax.margins(x=.12)
@@ -320,22 +373,24 @@ def plot_cooccurrence(
 ):
     "Share of the row's positives that have the column's finding as well"
     import matplotlib.pyplot as plt, seaborn as sns
-    m = describe(cohort)['cooccurrence']; ax = ax or plt.subplots(figsize=(6,5))[1]
+    m = describe(cohort)['cooccurrence']
+    if not len(m): return _nothing(ax, 'no labels')
+    ax = ax or plt.subplots(figsize=(6,5))[1]
     share = m.div(np.maximum(np.diag(m), 1), axis=0).astype(float)
     sns.heatmap(share, vmin=0, vmax=1, cmap='Blues', annot=share.map(lambda v: f'{v:.0%}'[:-1] if v >= .005 else ''), fmt='', annot_kws=dict(size=7), cbar=False, ax=ax, square=True)
     ax.set(xlabel='also has (%)', ylabel='of those with'); ax.tick_params(labelsize=8)
     return ax
 
-# %% ../nbs/03_preprocessing.ipynb #79393e02
+# %% ../nbs/03_preprocessing.ipynb #33072dd1
 def plot_ages(
     cohort:Cohort, # a cohort
     ax=None # where to draw
 ):
     "Ages by view"
     import matplotlib.pyplot as plt, seaborn as sns
-    ax = ax or plt.subplots(figsize=(5,3))[1]
     df = cohort.df.assign(view=cohort.df['view'].fillna('blank'))
-    if df.age.isna().all(): ax.text(.5, .5, 'ages are not known', ha='center', transform=ax.transAxes); return ax
+    if df.age.isna().all(): return _nothing(ax, 'ages are not known')
+    ax = ax or plt.subplots(figsize=(5,3))[1]
     sns.histplot(df, x='age', hue='view', multiple='stack', binwidth=5, ax=ax); ax.set(xlabel='age, years', ylabel='images')
     return ax
 
