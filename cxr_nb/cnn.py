@@ -182,7 +182,7 @@ class Augment:
         img[y:y+side, x:x+side] = 128
         return img
 
-# %% ../nbs/05_cnn.ipynb #7307a505
+# %% ../nbs/05_cnn.ipynb #fb7e9bcf
 class CohortDataset:
     "Grey images and labels of some rows of a cohort"
     def __init__(self,
@@ -192,14 +192,9 @@ class CohortDataset:
         augment:Augment=None, # for training rows only
         seed:int=0 # of shuffling and augmentation
     ):
-        self.file, self.at, self.labels, self.augment, self.seed = cohort.pixel_file, rows.pixel_row.to_numpy(), list(labels), augment, seed
-        self.y, self.epoch, self._pixels = rows[self.labels].to_numpy('float32'), 0, None
+        self.pixels, self.at, self.labels, self.augment, self.seed = Pixels(cohort.pixel_files), rows.pixel_row.to_numpy(), list(labels), augment, seed
+        self.y, self.epoch = rows[self.labels].to_numpy('float32'), 0
     def __len__(self): return len(self.at)
-    def __getstate__(self): return self.__dict__ | dict(_pixels=None)
-    @property
-    def pixels(self):
-        if self._pixels is None: self._pixels = np.load(self.file, mmap_mode='r')
-        return self._pixels
     def __getitem__(self, i): # -> 1 x S x S uint8, L float
         img = np.array(self.pixels[self.at[i]])
         if self.augment: img = self.augment(img, np.random.default_rng((self.seed, self.epoch, int(i))))

@@ -70,7 +70,7 @@ def anatomy(
                    fat=np.clip(1.5 + .8*g[6], .5, 4), breast=(1-man)*(2 + 3*u[0]), knob=1.35 + .55*old + .15*g[7], bone=1.05 - .3*old, bend=.5*(u[1]-.5), rib_drop=4.5 + 2*u[2])
     return Anatomy(str(key), sex, age, domes=(dome, float(dome - 1.2 - .4*g[4])), **{k: float(v) for k, v in lengths.items()})
 
-# %% ../nbs/01_phantom.ipynb #fe6539ce
+# %% ../nbs/01_phantom.ipynb #87f563de
 @dataclass(frozen=True)
 class Pose:
     "How one picture was taken; lengths in cm, angles in degrees"
@@ -95,8 +95,8 @@ def pose(
     if view not in ('PA', 'AP'): raise ValueError(f"view {view!r} is none of PA, AP; lateral views are not drawn")
     r, ap = rng_of(key, 'pose', view), view == 'AP'
     g, u, shut = r.normal(size=6), r.random(6), np.maximum(r.uniform(-2.2, .9, 4), 0)
-    return Pose(str(key), view, reach=85 if ap else 165, turn=float((5 if ap else 1.5)*g[0]), tilt=float((2.5 if ap else .8)*g[1]),
-        shift=(float((.9 if ap else .5)*g[2]), float((1. if ap else .6)*g[3])), breath=float((1+2.6*u[0]) if ap else .9*u[0]*u[0]), field=39.5 + 2*u[1],
+    return Pose(str(key), view, reach=85 if ap else 165, turn=float((5 if ap else 2.5)*g[0]), tilt=float((2.5 if ap else 1.4)*g[1]),
+        shift=(float((.9 if ap else .5)*g[2]), float((1. if ap else .6)*g[3])), breath=float((1+2.6*u[0]) if ap else 2.2*u[0]), field=39.5 + 2*u[1],
         shutter=tuple(float(s) for s in shut), dose=(2.5e4 if ap else 6e4)*float(.6+.8*u[2]), leak=.42 if ap else .2, erect=bool((not ap) or u[3] < .35))
 
 # %% ../nbs/01_phantom.ipynb #8935b579
@@ -349,7 +349,7 @@ def breasts(
         out += a.breast*_root(1 - (x/5.9)**2 - np.where(z > 0, z/9., z/4.8)**2)
     return out
 
-# %% ../nbs/01_phantom.ipynb #c1edb869
+# %% ../nbs/01_phantom.ipynb #779ec893
 CARINA = (.3, -1.5, 4.3)
 
 def airways(
@@ -364,7 +364,7 @@ def gas(
     fr:Frame # the picture's grid
 )->np.ndarray: # cm of air
     "Stomach bubble and bowel gas"
-    r, low = rng_of(a.key, 'gas'), dome_heights(a, fr.pose)[1]
+    r, low = rng_of(fr.pose.key, 'gas'), dome_heights(a, fr.pose)[1]
     w, h = r.uniform(1.5, 3.2), r.uniform(.7, 1.5)
     out = r.uniform(0, 1.6)*ellipsoid(fr, (5.2, 3, low - 1.6 - h), (w, 1.6, h))
     for _ in range(r.integers(1, 5)):
