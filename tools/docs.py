@@ -22,7 +22,7 @@ def process():
     refresh_quarto_yml(); nbdev.doclinks._build_modidx()
     proc = proc_nbs(n_workers=2, force=True)
     base = get_config().doc_host + get_config().doc_baseurl
-    short = lambda s: re.sub(r'(?<![\w/])\d\d[a-z]?_(?=\w+\.(ipynb|html))', '', s)
+    short = lambda s: re.sub(r'(?:(?<=\.\./)|(?<![\w/]))\d\d[a-z]?_(?=\w+\.(ipynb|html))', '', s)
     for f in [*proc.rglob('*.ipynb'), proc/'sidebar.yml']:
         text = f.read_text(encoding='utf-8')
         up = '../'*len(f.relative_to(proc).parent.parts)
