@@ -10,8 +10,8 @@ __all__ = ['CHEXPERT_LABELS', 'NIH_LABELS', 'VINDR_LABELS', 'LABELS', 'CROSSWALK
            'n_seen', 'long_predictions', 'wide_predictions', 'Evaluation', 'write_evaluation', 'read_evaluation',
            'read_config', 'versions']
 
-# %% ../nbs/00_core.ipynb #1780b2c9
-import difflib, gzip, hashlib, io, json, os, re, sys, threading, zlib
+# %% ../nbs/00_core.ipynb #281fb784
+import difflib, gzip, hashlib, io, json, os, re, sys, threading, time, zlib
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -161,12 +161,12 @@ def inside(
     if p.startswith(('..', '/')) or re.match(r'[A-Za-z]:', p): raise ValueError(f'path {str(rel)!r} leaves its root; paths in a table are relative to the folder that holds the images')
     return Path(root)/p
 
-# %% ../nbs/00_core.ipynb #be43c7b1
+# %% ../nbs/00_core.ipynb #2ba514e4
 class _Lines:
-    "A stream on which each state of a bar is a line"
-    def __init__(self, to): self.to = to
+    "A stream on which the state of a bar is a line, now and then"
+    def __init__(self, to, every): self.to, self.every, self.last = to, every, time.monotonic()
     def write(self, s):
-        if s.strip(): self.to.write(s.strip('\r\n') + '\n')
+        if s.strip() and time.monotonic() - self.last >= self.every: self.to.write(s.strip('\r\n') + '\n'); self.last = time.monotonic()
     def flush(self): self.to.flush()
 
 def progress(
@@ -178,7 +178,7 @@ def progress(
 )->tqdm:
     "A progress bar on a terminal and in Jupyter, a line a minute in a log"
     live = sys.stderr.isatty() or 'ipykernel' in sys.modules
-    how = dict(leave=False, file=sys.stderr) if live else dict(file=_Lines(sys.stderr), mininterval=every, delay=every, maxinterval=every, ascii=True, ncols=80)
+    how = dict(leave=False, file=sys.stderr) if live else dict(file=_Lines(sys.stderr, every), mininterval=every, delay=every, maxinterval=every, ascii=True, ncols=80)
     return tqdm(it, desc=desc, total=total, initial=initial, **how)
 
 # %% ../nbs/00_core.ipynb #ef741f44
