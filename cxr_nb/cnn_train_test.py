@@ -125,8 +125,9 @@ def _opened(out, request, name): # a run that fails before its first epoch leave
             if not any(out.iterdir()): out.rmdir()
         raise
 
-# %% ../nbs/07_cnn_train_test.ipynb #78513493
+# %% ../nbs/07_cnn_train_test.ipynb #fdc795c5
 def _check_rows(rows, labels, what):
+    if not labels: raise ValueError('the cohort has no labels, so there is nothing to learn or to score; was it made from a folder without labels.csv?')
     if not any(rows[l].nunique() == 2 for l in labels): raise ValueError(f'{len(rows)} {what} rows hold no label with both positives and negatives, so nothing can be scored on them; use more data, other labels or --folds')
 
 def _train_one(cohort, out, train_rows, valid_rows, cfg, conf):

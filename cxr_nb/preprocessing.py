@@ -381,7 +381,7 @@ def plot_cooccurrence(
     ax.set(xlabel='also has (%)', ylabel='of those with'); ax.tick_params(labelsize=8)
     return ax
 
-# %% ../nbs/03_preprocessing.ipynb #33072dd1
+# %% ../nbs/03_preprocessing.ipynb #227912a6
 def plot_ages(
     cohort:Cohort, # a cohort
     ax=None # where to draw
@@ -391,7 +391,7 @@ def plot_ages(
     df = cohort.df.assign(view=cohort.df['view'].fillna('blank'))
     if df.age.isna().all(): return _nothing(ax, 'ages are not known')
     ax = ax or plt.subplots(figsize=(5,3))[1]
-    sns.histplot(df, x='age', hue='view', multiple='stack', binwidth=5, ax=ax); ax.set(xlabel='age, years', ylabel='images')
+    sns.histplot(df, x='age', hue='view', multiple='stack', bins=range(0, 121, 5), ax=ax); ax.set(xlabel='age, years', ylabel='images')
     return ax
 
 def plot_describe(
