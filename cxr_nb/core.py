@@ -205,7 +205,7 @@ def parallel_map(
         except BrokenProcessPool: raise ChildProcessError('a worker process died (out of memory, or a decoder crashed); the same command with --jobs 1 goes on and shows where') from None
         finally: pool.shutdown(wait=False, cancel_futures=True)
 
-# %% ../nbs/00_core.ipynb #024c2c75
+# %% ../nbs/00_core.ipynb #ed363235
 def _each(f, items): return [f(i) for i in items]
 
 def dask_map(
@@ -216,16 +216,22 @@ def dask_map(
     ahead:int=8 # chunks on their way for each worker thread
 ): # yields the results in order
     "Map over a Dask cluster"
-    try: from distributed import Client
+    try: from distributed import Client, KilledWorker
     except ImportError: raise ImportError("a Dask address needs Dask: pip install 'cxr_nb[dask]'") from None
     try: client = Client(address, timeout=10)
     except (OSError, ValueError) as e: raise OSError(f'no Dask scheduler answers at {address} ({type(e).__name__}); is the address right, as tcp://HOST:8786?') from None
-    with client:
-        chunks, way = (items[k:k+chunksize] for k in range(0, len(items), chunksize)), deque()
-        for c in chunks:
-            way.append(client.submit(_each, f, c, pure=False))
-            if len(way) > ahead*max(1, sum(client.nthreads().values())): yield from way.popleft().result()
-        while way: yield from way.popleft().result()
+    try: yield from _dask_results(client, f, items, chunksize, ahead)
+    except KilledWorker: raise ChildProcessError('the same files ended several Dask workers (out of memory, or a decoder crashed); the same command without --dask and with --jobs 1 goes on and shows where') from None
+    finally: client.close()
+
+def _dask_results(client, f, items, chunksize, ahead):
+    try: client.wait_for_workers(1, timeout=30)
+    except TimeoutError: raise OSError('the Dask scheduler has no worker; start some with `dask worker ADDRESS`') from None
+    chunks, way = (items[k:k+chunksize] for k in range(0, len(items), chunksize)), deque()
+    for c in chunks:
+        way.append(client.submit(_each, f, c, pure=False))
+        if len(way) > ahead*max(1, sum(client.nthreads().values())): yield from way.popleft().result()
+    while way: yield from way.popleft().result()
 
 # %% ../nbs/00_core.ipynb #36f60834
 COHORT_COLUMNS = dict(image_id='str', study_id='str', subject_id='str', path='str', view='str', split='str', sex='str', age='float64',

@@ -81,7 +81,7 @@ def _joined_facts(cohorts, out, df, labels, flow):
                 split=dict(kind='joined', parts={c.name: c.meta.get('split') for c in cohorts}), unit=units.pop() if len(units) == 1 else 'subject', hash=cohort_hash(df, labels), flow=flow, n_rejected=0,
                 roots={c.name: c.meta.get('roots') for c in cohorts}, parts={c.name: dict(hash=c.meta.get('hash'), source=c.meta.get('source'), labels=c.labels, images=len(c.df)) for c in cohorts}, versions=versions('cxr_nb','numpy','pandas'))
 
-# %% ../nbs/03a_join.ipynb #60ee2100
+# %% ../nbs/03a_join.ipynb #418f2e4d
 def join(
     cohorts:list, # cohort folders
     out:str|Path, # cohort folder to make
@@ -97,7 +97,8 @@ def join(
     df = df.assign(split=split); flow.append(count_step(df, f'joined ({n} images moved to the stricter split of their patient)'))
     check_cohort(df, labels); facts = _joined_facts(parts, out, df, labels, flow)
     if (out/'cohort.json').is_file():
-        if read_json(out/'cohort.json').get('parts') == facts['parts'] and read_cohort(out).labels == labels: return read_cohort(out)
+        old = read_cohort(out)
+        if (old.meta.get('parts'), old.labels, old.meta.get('request')) == (facts['parts'], labels, dict(audit=audit)): return old
         raise ValueError(f'{out} holds another cohort; name another folder or delete it')
     return _write_joined(out, df, parts, facts, audit)
 
@@ -108,5 +109,5 @@ def _write_joined(out, df, parts, facts, audit):
         if len(found.pairs): write_table(out/'audit.csv', found.pairs)
     for name in 'boxes','reads','reports':
         if (t := _tables(parts, name)) is not None: write_table(out/f'{name}.parquet', t)
-    write_table(out/'cohort.parquet', df); write_json(out/'cohort.json', facts | verdict)
+    write_table(out/'cohort.parquet', df); write_json(out/'cohort.json', facts | verdict | dict(request=dict(audit=audit)))
     return read_cohort(out)

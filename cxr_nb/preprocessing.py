@@ -64,7 +64,7 @@ def fold_of(
     if folds < 2: raise ValueError(f'folds is {folds}; cross-validation needs at least 2')
     return (hash_share([f'fold:{i}' for i in ids], seed)*folds).astype(int)
 
-# %% ../nbs/03_preprocessing.ipynb #4a519a0b
+# %% ../nbs/03_preprocessing.ipynb #33c87eb8
 def count_step(
     df:pd.DataFrame, # what is left
     step:str, # what was done
@@ -92,7 +92,8 @@ def first_per_subject(
 )->pd.DataFrame:
     "One image a subject: the first in time, then by id"
     again = df.subject_id.duplicated(keep=False); left = df[again]
-    for c in {'meta_order','meta_follow_up'} & set(df):
+    for c in ('meta_order','meta_follow_up'):
+        if c not in df: continue
         time = left[c].fillna(np.inf); left = left[time == time.groupby(left.subject_id).transform('min')]
     return df[~again | df.index.isin(left.sort_values('image_id').drop_duplicates('subject_id').index)]
 
@@ -140,14 +141,14 @@ def assign_split(
     if dev.any(): s = s.mask(dev, pd.Series(hash_split(df.subject_id[dev], seed, dict(train=.875, valid=.125)), df.index[dev]))
     return df.assign(split=s)[s.notna()]
 
-# %% ../nbs/03_preprocessing.ipynb #ed4beb95
+# %% ../nbs/03_preprocessing.ipynb #87002330
 def _stamp(path):
     s = os.stat(path)
     return [s.st_size, s.st_mtime_ns]
 
 def _one(root, size, geometry, policy, path):
     try:
-        file = inside(root, path); stamp = _stamp(file)
+        file = inside(root, path); stamp = _stamp(file) if file.is_file() else None
         img, info = read_grey(file, size=size, geometry=geometry, policy=policy)
         return img, info['rows'], info['cols'], '', stamp
     except (ValueError, OSError) as e: return None, 0, 0, ' '.join(str(e).split()) or type(e).__name__, None
