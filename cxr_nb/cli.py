@@ -98,7 +98,7 @@ def cxr_download(
     from cxr_nb.download import download
     print(download(**kw).to_string(index=False))
 
-# %% ../nbs/16_cli.ipynb #b294e9ef
+# %% ../nbs/16_cli.ipynb #0812c189
 @command
 def cxr_preprocess(
     source:str, # the source's folder
@@ -118,6 +118,11 @@ def cxr_preprocess(
     predict_views:bool=False, # name the view of images that come without one by their pixels (PA or AP)
     audit:str='report', # leaks and duplicates: report them, strict (refuse to finish), or off
     dask:str=None, # address of a Dask scheduler, as tcp://HOST:8786; its workers read the images
+    frame:int=None, # which frame of a file of several, counted from 0; by default such a file is refused
+    borders:bool=False, # leave uniform borders out of the image
+    reduce:bool=False, # decode JPEG 2000 only as large as needed: many times faster, slightly different
+    skip_headers:bool=False, # vindr, rsna: leave sex, age and view in the DICOM headers unread
+    labeler:str=None, # mimic: chexpert (default) or negbio
     tables:str=None, # mimic: folder of the tables
     reports:str=None, # mimic: folder or zip of the reports
     patients:str=None, # mimic: patients.csv.gz of MIMIC-IV

@@ -268,7 +268,7 @@ def out_folder(
     if not os.access(first, os.W_OK): raise PermissionError(f'{first} can not be written to')
     return path
 
-# %% ../nbs/00_core.ipynb #8de18279
+# %% ../nbs/00_core.ipynb #d92ec3bb
 class Pixels:
     "Images of several files as one array, mapped when they are first read"
     def __init__(self,
@@ -276,7 +276,7 @@ class Pixels:
     ): self.files = list(files)
     def __getstate__(self): return dict(files=self.files)
     @cached_property
-    def parts(self): return [np.load(f, mmap_mode='r') for f in self.files]
+    def parts(self): return [np.asarray(np.load(f, mmap_mode='r')) for f in self.files] # plain views of the maps: a memmap's own indexing is slow
     @cached_property
     def ends(self): return np.cumsum([len(p) for p in self.parts])
     @property
@@ -285,6 +285,7 @@ class Pixels:
     def dtype(self): return self.parts[0].dtype
     def __len__(self): return self.shape[0]
     def __getitem__(self, i): # an image for a number, else images
+        if isinstance(i, (int, np.integer)) and len(self.parts) == 1: return self.parts[0][i] # the training loop's way
         if isinstance(i, slice): i = np.arange(*i.indices(len(self)))
         i = np.asarray(i); i = np.flatnonzero(i) if i.dtype == bool else np.where(i < 0, i+len(self), i)
         if i.size and not (0 <= i.min() and i.max() < len(self)): raise IndexError(f'no image {i.max()} among {len(self)}')

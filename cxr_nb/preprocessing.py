@@ -141,19 +141,19 @@ def assign_split(
     if dev.any(): s = s.mask(dev, pd.Series(hash_split(df.subject_id[dev], seed, dict(train=.875, valid=.125)), df.index[dev]))
     return df.assign(split=s)[s.notna()]
 
-# %% ../nbs/03_preprocessing.ipynb #87002330
+# %% ../nbs/03_preprocessing.ipynb #89ef1bad
 def _stamp(path):
     s = os.stat(path)
     return [s.st_size, s.st_mtime_ns]
 
-def _one(root, size, geometry, policy, path):
+def _one(root, options, path):
     try:
         file = inside(root, path); stamp = _stamp(file) if file.is_file() else None
-        img, info = read_grey(file, size=size, geometry=geometry, policy=policy)
+        img, info = read_grey(file, **options)
         return img, info['rows'], info['cols'], '', stamp
     except (ValueError, OSError) as e: return None, 0, 0, ' '.join(str(e).split()) or type(e).__name__, None
 
-# %% ../nbs/03_preprocessing.ipynb #917663e5
+# %% ../nbs/03_preprocessing.ipynb #f106904c
 def cache_pixels(
     df:pd.DataFrame, # table with a column path
     root:str|Path, # where the paths start
@@ -162,15 +162,17 @@ def cache_pixels(
     geometry:str='pad', # pad, squash or crop
     policy:str='refuse', # what is no chest radiograph: refuse or keep
     jobs:int=2, # processes
-    dask:str=None # address of a Dask scheduler, whose workers read instead
+    dask:str=None, # address of a Dask scheduler, whose workers read instead
+    **reading # further options of `read_grey`: frame, borders, reduce
 )->pd.DataFrame: # for each row: rows, cols (0 where unread) and reason ('' where read)
     "Bring every image to one size, restartable"
     out, root = Path(out), Path(root); out.mkdir(parents=True, exist_ok=True)
     part, state, key = (out/f'.pixels_{size}.{e}' for e in ('part.npy','state.jsonl','key.json'))
-    want = dict(root=str(root.resolve()), size=size, geometry=geometry, policy=policy, n=len(df), paths=hashlib.sha256('\n'.join(df.path).encode()).hexdigest())
+    options = dict(size=size, geometry=geometry, policy=policy) | reading
+    want = options | dict(root=str(root.resolve()), n=len(df), paths=hashlib.sha256('\n'.join(df.path).encode()).hexdigest())
     done = _resume(part, state, key, want, root, df.path.tolist())
     pix, todo = np.load(part, mmap_mode='r+'), [i for i in range(len(df)) if i not in done]
-    f, paths = partial(_one, root.resolve(), size, geometry, policy), df.path.iloc[todo].tolist()
+    f, paths = partial(_one, root.resolve(), options), df.path.iloc[todo].tolist()
     with open(state, 'a', encoding='utf-8') as log:
         got = dask_map(f, paths, dask) if dask else parallel_map(f, paths, jobs if len(paths) > 64 else 1, 16)
         for k,(i,(img,*done[i])) in enumerate(zip(todo, progress(got, 'pixels', len(df), len(done)))):
@@ -202,7 +204,7 @@ def _resume(part, state, key, want, root, paths):
 def _drop(out, size):
     for e in 'part.npy','state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink(missing_ok=True)
 
-# %% ../nbs/03_preprocessing.ipynb #129e203c
+# %% ../nbs/03_preprocessing.ipynb #ccef19a7
 def preprocess(
     source:str|Path, # the source's folder
     kind:str, # adapter: nih, mimic or folder
@@ -221,6 +223,11 @@ def preprocess(
     predict_views:bool=False, # name the view of images that come without one by their pixels (PA or AP)
     audit:str='report', # leaks and duplicates: report them, strict (refuse to finish), or off
     dask:str=None, # address of a Dask scheduler, as tcp://HOST:8786; its workers read the images
+    frame:int=None, # which frame of a file of several, counted from 0; by default such a file is refused
+    borders:bool=False, # leave uniform borders out of the image
+    reduce:bool=False, # decode JPEG 2000 only as large as needed: many times faster, slightly different
+    skip_headers:bool=False, # vindr, rsna: leave sex, age and view in the DICOM headers unread
+    labeler:str=None, # mimic: chexpert (default) or negbio
     tables:str=None, # mimic: folder of the tables
     reports:str=None, # mimic: folder or zip of the reports
     patients:str=None, # mimic: patients.csv.gz of MIMIC-IV
@@ -236,10 +243,10 @@ def preprocess(
     check_cohort(df.assign(pixel_row=0), found); request['table'] = cohort_hash(df, found)
     if (c := _finished(out, request)): return c
     if src.reports: src.reports = src.reports(df) # before the pixels, which take hours
-    return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs, dask), flow, src, request)
+    return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs, dask, frame=frame, borders=borders, reduce=reduce), flow, src, request)
 
-# %% ../nbs/03_preprocessing.ipynb #2a4efd6e
-ADAPTER_OPTIONS = ('tables','reports','patients','test_labels')
+# %% ../nbs/03_preprocessing.ipynb #504fed00
+ADAPTER_OPTIONS = ('tables','reports','patients','test_labels','labeler')
 
 def _check_request(r, jobs):
     for k,v,least in ('size',r['size'],16), ('jobs',jobs,1):
@@ -247,21 +254,26 @@ def _check_request(r, jobs):
     for k,known in dict(geometry=GEOMETRIES, policy=('refuse','keep'), split=('hash','official'), audit=AUDIT_POLICIES).items():
         if r[k] not in known: raise ValueError(f"{k} is {r[k]!r}; it must be one of {', '.join(known)}.{suggest(r[k], list(known))}")
     if r['predict_views'] and (r['geometry'] != 'pad' or r['size'] < 64): raise ValueError(f"predict_views looks at whole films: geometry pad, at least 64 px; here they are {r['geometry']} and {r['size']}")
+    if r['borders'] and r['reduce']: raise ValueError('borders and reduce exclude each other: borders are found in the whole image')
+    if r['frame'] is not None and r['frame'] < 0: raise ValueError(f"frame is {r['frame']}; frames are counted from 0")
     if r['test_labels'] and r['split'] != 'official': raise ValueError('test_labels are the official test studies as radiologists read them; with split=hash most would be trained on. Use split=official')
 
-# %% ../nbs/03_preprocessing.ipynb #9fd9ce23
+# %% ../nbs/03_preprocessing.ipynb #25cca9df
 def _adapt(r):
     if r['kind'] not in ADAPTERS: raise ValueError(f"kind {r['kind']!r} is no adapter; there are {', '.join(ADAPTERS)}.{suggest(r['kind'], list(ADAPTERS))}")
     adapter = ADAPTERS[r['kind']]; own = list(inspect.signature(adapter).parameters)[1:]
-    given = {k: r[k] for k in ADAPTER_OPTIONS if r[k] is not None}
-    if (odd := [k for k in given if k not in own]): raise ValueError(f"{odd[0]} is no option of kind {r['kind']}{', which has ' + ', '.join(own) if own else ''}")
-    return adapter(r['source'], **given)
+    given = {k: r[k] for k in ADAPTER_OPTIONS if r[k] is not None} | (dict(headers=False) if r['skip_headers'] else {})
+    if (odd := [k for k in given if k not in own]): raise ValueError(f"{'skip_headers' if odd[0] == 'headers' else odd[0]} is no option of kind {r['kind']}{', which has ' + ', '.join(own) if own else ''}")
+    src = adapter(r['source'], **given)
+    if r['borders'] and src.boxes is not None: raise ValueError(f"borders would move the images under their boxes, and {r['kind']} has boxes; leave it out")
+    return src
 
 def _finished(out, request):
     if not (out/'cohort.json').is_file(): return None
     old = read_json(out/'cohort.json').get('request', {})
-    if (diff := [k for k in request if request[k] != old.get(k)]):
-        what = ', '.join('the tables of the source have changed' if k == 'table' else f'{k}: {old.get(k)} -> {request[k]}' for k in diff)
+    then = {k: v.default for k,v in inspect.signature(preprocess).parameters.items()} | old # an option that is younger than the folder was at its default
+    if (diff := [k for k in request if request[k] != then.get(k)]):
+        what = ', '.join('the tables of the source have changed' if k == 'table' else f'{k}: {then.get(k)} -> {request[k]}' for k in diff)
         raise ValueError(f'{out} holds another cohort (differs in {what}); name another folder or delete it')
     return read_cohort(out)
 
