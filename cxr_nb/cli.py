@@ -67,7 +67,7 @@ def command(f):
         sys.exit(run_command(f, sys.argv[1:]))
     return _f
 
-# %% ../nbs/16_cli.ipynb #43d7e037
+# %% ../nbs/16_cli.ipynb #be7fa52c
 @command
 def cxr_phantom(
     out:str, # folder to write
@@ -76,11 +76,14 @@ def cxr_phantom(
     difficulty:str='standard', # easy or standard
     layout:str='cxr', # cxr (DICOM), jpg or both
     size:int=512, # side of the images, px
-    jobs:int=2 # processes
+    jobs:int=2, # processes
+    confounded:str='all', # where devices go with AP and age with an enlarged heart: in all splits, or in train alone, so that shortcuts show
+    masks:bool=False # write each finding's pixels to phantom/masks.json
 ):
     "Draw chest radiographs (synthetic) with known truth, in MIMIC-CXR's layout"
+    kw = dict(locals())
     from cxr_nb.phantom import write_phantom
-    write_phantom(out, n=n, seed=seed, difficulty=difficulty, layout=layout, size=size, jobs=jobs)
+    write_phantom(**kw)
     print(f'{n} synthetic radiographs in {out}')
 
 # %% ../nbs/16_cli.ipynb #12bd2118
@@ -171,7 +174,7 @@ def cxr_describe(
     with written(c.path/'figures'/'describe.png') as f: plot_describe(c).savefig(f, dpi=100, format='png')
     print(f"\n{c.path/'figures'/'describe.png'}")
 
-# %% ../nbs/16_cli.ipynb #350575a1
+# %% ../nbs/16_cli.ipynb #5028f187
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -191,9 +194,13 @@ def cxr_train(
     freeze:int=4, # stages that keep their ImageNet weights
     patience:int=6, # epochs without a better validation AUROC before it stops
     tta:int=5, # views of an image to average when scoring, 1 to 5
+    loss:str='bce', # bce, weighted, focal, asymmetric or logit_adjusted
+    uncertain:str='cohort', # labels of -1: cohort (as it left them), ignore, zeros, ones, soft_zeros or soft_ones
+    smoothing:float=0., # label smoothing, 0 for none
     seed:int=0, # of weights, order, augmentation
     folds:int=0, # cross-validate with so many folds; 0 for the cohort's own split
     augment:_amounts=None, # amounts of augmentation as JSON, as {"rotate": 5, "flip": 0}
+    loss_options:_amounts=None, # options of the loss as JSON, as {"gamma": 1}
     config:str=None # a preset (nih_baseline) or a JSON file; what is typed overrides it
 ):
     "Train a classifier; started again it goes on where it stopped"

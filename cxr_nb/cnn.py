@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['ARCHS', 'IMAGENET', 'LITE0', 'GREYS', 'TTA', 'timm_name', 'lite0_weights', 'read_weights', 'weights_facts', 'CXRNet',
            'save_model', 'load_model', 'check_fit', 'Augment', 'CohortDataset', 'CohortDL', 'show_images', 'cohort_dls',
-           'MaskedBCE', 'macro_auroc', 'MacroAUROC', 'gains_by_bf16', 'Autocast', 'Mix', 'freeze_stages', 'TrainConfig',
+           'targets', 'macro_auroc', 'MacroAUROC', 'gains_by_bf16', 'Autocast', 'Mix', 'freeze_stages', 'TrainConfig',
            'cxr_learner', 'predict_images', 'predict_proba']
 
-# %% ../nbs/05_cnn.ipynb #2f79da6a
+# %% ../nbs/05_cnn.ipynb #146780fd
 import json, math, os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -23,8 +23,8 @@ from fastai.optimizer import Adam
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional as F
 from .core import *
+from .losses import UNCERTAIN, make_loss, settle, smooth
 from .metrics import auroc
 
 # %% ../nbs/05_cnn.ipynb #5f007faf
@@ -186,7 +186,7 @@ class Augment:
         img[y:y+side, x:x+side] = 128
         return img
 
-# %% ../nbs/05_cnn.ipynb #fb7e9bcf
+# %% ../nbs/05_cnn.ipynb #5f876b49
 class CohortDataset:
     "Grey images and labels of some rows of a cohort"
     def __init__(self,
@@ -194,10 +194,11 @@ class CohortDataset:
         rows:pd.DataFrame, # the rows wanted
         labels:list, # the columns wanted
         augment:Augment=None, # for training rows only
-        seed:int=0 # of shuffling and augmentation
+        seed:int=0, # of shuffling and augmentation
+        y:np.ndarray=None # N x L targets; by default the rows' labels
     ):
         self.pixels, self.at, self.labels, self.augment, self.seed = Pixels(cohort.pixel_files), rows.pixel_row.to_numpy(), list(labels), augment, seed
-        self.y, self.epoch = rows[self.labels].to_numpy('float32'), 0
+        self.y, self.epoch = rows[self.labels].to_numpy('float32') if y is None else y, 0
     def __len__(self): return len(self.at)
     def __getitem__(self, i): # -> 1 x S x S uint8, L float
         img = np.array(self.pixels[self.at[i]])
@@ -233,7 +234,7 @@ def show_images(
         ax.set_title(names(t) + (f'\npredicted: {names(q)}' if p is not None else ''), fontsize=8, color='firebrick' if wrong else 'black', wrap=True)
     return axs
 
-# %% ../nbs/05_cnn.ipynb #65f3ccd8
+# %% ../nbs/05_cnn.ipynb #a3e526ca
 def cohort_dls(
     cohort:Cohort, # a cohort
     train:pd.DataFrame, # rows to learn from
@@ -242,24 +243,32 @@ def cohort_dls(
     bs:int=32, # batch size
     augment:Augment=None, # of the training rows; None for none
     seed:int=0, # of order and augmentation
-    num_workers:int=None # default: none on a CPU, up to 8 beside a GPU
+    num_workers:int=None, # default: none on a CPU, up to 8 beside a GPU
+    y:np.ndarray=None # targets of the training rows, N x L; by default their labels
 )->DataLoaders:
     "Loaders for fastai's Learner"
     if not len(train) or not len(valid): raise ValueError(f'{len(train)} rows to train and {len(valid)} to validate; both need at least one (is the split right?)')
     labels = labels or cohort.labels; gpu = torch.cuda.is_available()
     if num_workers is None: num_workers = min(8, os.cpu_count()) if gpu else 0
-    mk = lambda rows,a,s: CohortDL(CohortDataset(cohort, rows, labels, a, seed), bs=min(bs, len(rows)) if s else bs*2, shuffle=s, drop_last=s, num_workers=num_workers, pin_memory=gpu)
+    mk = lambda rows,a,s: CohortDL(CohortDataset(cohort, rows, labels, a, seed, y if s else None), bs=min(bs, len(rows)) if s else bs*2, shuffle=s, drop_last=s, num_workers=num_workers, pin_memory=gpu)
     return DataLoaders(mk(train, augment, True), mk(valid, None, False), device=torch.device('cuda' if gpu else 'cpu'))
 
-# %% ../nbs/05_cnn.ipynb #5fb500f1
-class MaskedBCE(nn.Module):
-    "Binary cross-entropy over known labels"
-    def forward(self, x, y): # x, y: B x L logits and truth, NaN unknown
-        known = ~torch.isnan(y)
-        loss = F.binary_cross_entropy_with_logits(x.float(), torch.where(known, y, 0.), reduction='none')
-        return (loss*known).sum()/known.sum().clamp(min=1)
-    def activation(self, x): return torch.sigmoid(x.float())
-    def decodes(self, p): return (p > .5).float()
+# %% ../nbs/05_cnn.ipynb #c653705a
+def targets(
+    cohort:Cohort, # a cohort
+    rows:pd.DataFrame, # rows of it
+    labels:list, # the columns wanted
+    uncertain:str='cohort', # cohort (as the cohort's own policy left them), or ignore, zeros, ones, soft_zeros, soft_ones
+    smoothing:float=0., # label smoothing
+    seed:int=0 # of soft targets
+)->np.ndarray: # N x L targets, NaN unknown
+    "What a network is asked for"
+    y = rows[labels].to_numpy('float32')
+    if uncertain != 'cohort':
+        if (t := cohort.table('uncertain')) is None: raise ValueError(f'uncertain is {uncertain!r}, but {cohort.name} holds no uncertain labels (made before they were kept, or its source has none); leave it at cohort')
+        marks = pd.crosstab(t.image_id, t.label).reindex(index=rows.image_id, columns=labels).fillna(0).to_numpy() > 0
+        y = settle(y, marks, uncertain, seed)
+    return smooth(y, smoothing).astype('float32')
 
 # %% ../nbs/05_cnn.ipynb #fdd8e676
 def macro_auroc(
@@ -311,7 +320,7 @@ def freeze_stages(
     for p in frozen: by[p].requires_grad_(False)
     return frozen
 
-# %% ../nbs/05_cnn.ipynb #89b0f504
+# %% ../nbs/05_cnn.ipynb #4850389f
 TTA = ((1.,0.), (1.08,0.), (.94,0.), (1.,5.), (1.,-5.)) # (zoom, degrees); the first is the image itself
 
 @dataclass
@@ -331,6 +340,10 @@ class TrainConfig:
     tta:int=5 # views of an image to average when scoring
     augment:dict=field(default_factory=lambda: asdict(Augment())) # see `Augment`
     seed:int=0 # of the head, the order and the augmentation
+    loss:str='bce' # bce, weighted, focal, asymmetric or logit_adjusted
+    loss_options:dict=field(default_factory=dict) # such as gamma
+    uncertain:str='cohort' # of -1: cohort (as the cohort has it), ignore, zeros, ones, soft_zeros or soft_ones
+    smoothing:float=0. # label smoothing; 0 for none
     def __post_init__(self):
         timm_name(self.arch)
         if self.pretrained == 'none': self.freeze = 0 # nothing was learnt that could be kept
@@ -338,14 +351,16 @@ class TrainConfig:
         for k,ok,want in _RANGES:
             if not isinstance(getattr(self, k), (int,float)) or not ok(getattr(self, k)): raise ValueError(f'{k} is {getattr(self, k)}; expected {want}')
         if self.pretrained not in ('imagenet','none'): read_weights(self.pretrained)
+        make_loss(self.loss, np.array([[0.],[1.]]), **self.loss_options)
+        if self.uncertain not in ('cohort', *UNCERTAIN): raise ValueError(f"uncertain is {self.uncertain!r}; it must be one of cohort, {', '.join(UNCERTAIN)}.{suggest(self.uncertain, ['cohort', *UNCERTAIN])}")
         known = [f.name for f in fields(Augment)]
         if (bad := [k for k,v in self.augment.items() if not isinstance(v, (int,float))]): raise ValueError(f'augment: {bad[0]} is {self.augment[bad[0]]!r}; expected a number')
         if (odd := [k for k in self.augment if k not in known]): raise ValueError(f"augment has no amount {odd[0]!r}; there are {', '.join(known)}.{suggest(odd[0], known)}")
 
 _RANGES = [(k, lambda v: v >= 1, 'at least 1') for k in ('epochs','bs','patience')] + [(k, lambda v: v > 0, 'more than 0') for k in ('lr','body_lr')] + [
-    (k, lambda v: v >= 0, 'at least 0') for k in ('wd','freeze','seed','mixup')] + [('dropout', lambda v: 0 <= v < 1, '0 to below 1'), ('tta', lambda v: 1 <= v <= len(TTA), f'1 to {len(TTA)}')]
+    (k, lambda v: v >= 0, 'at least 0') for k in ('wd','freeze','seed','mixup')] + [(k, lambda v: 0 <= v < 1, '0 to below 1') for k in ('dropout','smoothing')] + [ ('tta', lambda v: 1 <= v <= len(TTA), f'1 to {len(TTA)}')]
 
-# %% ../nbs/05_cnn.ipynb #f60c6909
+# %% ../nbs/05_cnn.ipynb #40414e58
 def cxr_learner(
     cohort:Cohort, # a cohort
     train:pd.DataFrame, # rows to learn from
@@ -357,13 +372,15 @@ def cxr_learner(
     torch.manual_seed(cfg.seed)
     labels = labels or cohort.labels
     net = CXRNet(cfg.arch, labels, cohort.size, cohort.meta['geometry'], cfg.pretrained, cfg.dropout)
-    dls = cohort_dls(cohort, train, valid, labels, cfg.bs, Augment(**cfg.augment), cfg.seed)
-    with torch.no_grad(): net.head[1].bias.copy_(torch.logit(torch.tensor(np.nan_to_num(train[labels].mean().to_numpy('float32'), nan=.5)).clamp(.005,.995)))
+    y = targets(cohort, train, labels, cfg.uncertain, cfg.smoothing, cfg.seed); loss = make_loss(cfg.loss, y, **cfg.loss_options)
+    dls = cohort_dls(cohort, train, valid, labels, cfg.bs, Augment(**cfg.augment), cfg.seed, y=y)
+    if not loss.balanced:
+        with torch.no_grad(): net.head[1].bias.copy_(torch.logit(torch.nanmean(torch.tensor(y), 0).nan_to_num(.5).clamp(.005,.995)))
     known = cfg.pretrained != 'none'
     if known: freeze_stages(net, cfg.freeze)
     cbs = [*([Autocast()] if gains_by_bf16() else []), *([Mix(cfg.mixup)] if cfg.mixup else [])]
     split = lambda m: [[p for p in m.body.parameters() if p.requires_grad], list(m.head.parameters())]
-    return Learner(dls, net.to(dls.device), loss_func=MaskedBCE(), opt_func=Adam, splitter=split, wd=cfg.wd, metrics=MacroAUROC(), cbs=cbs)
+    return Learner(dls, net.to(dls.device), loss_func=loss.to(dls.device), opt_func=Adam, splitter=split, wd=cfg.wd, metrics=MacroAUROC(), cbs=cbs)
 
 # %% ../nbs/05_cnn.ipynb #bb884370
 def _views(imgs, n):

@@ -103,11 +103,12 @@ def fold_rows(
     inner = hash_share([f'inner:{k}:{i}' for i in df.subject_id], seed) < 1/8
     return df[~out & ~inner], df[~out & inner], df[out]
 
-# %% ../nbs/07_cnn_train_test.ipynb #b8ea051e
+# %% ../nbs/07_cnn_train_test.ipynb #5887470a
 def _request(cohort, cfg, folds): return dict(train=asdict(cfg), folds=folds, labels=cohort.labels, cohort=dict(hash=cohort_hash(cohort.df, cohort.labels), size=cohort.size, geometry=cohort.meta['geometry']))
 
 def _open_run(out, request, name):
     out = out_folder(out); old = read_json(out/'config.json') if (out/'config.json').is_file() else None
+    if old: old['request']['train'] = asdict(TrainConfig()) | old['request']['train'] # an option that is younger than the run was at its default
     if old and old['request'] != request:
         a, b = old['request'], request
         diff = [f"{k}: {a['train'].get(k)} -> {b['train'].get(k)}" for k in b['train'] if a['train'].get(k) != b['train'].get(k)] + [k for k in b if k != 'train' and a[k] != b[k]]
@@ -157,7 +158,7 @@ def plot_history(
     lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='center left', frameon=False)
     return ax
 
-# %% ../nbs/07_cnn_train_test.ipynb #5153d135
+# %% ../nbs/07_cnn_train_test.ipynb #fca650d6
 SHOWN = ('auroc','ap','sensitivity','specificity') # what is printed; metrics.csv holds all
 
 def model_card(
@@ -173,12 +174,12 @@ def model_card(
              f"- labels: {', '.join(f['labels'])}", f"- input: grey levels 0 to 255, {f['size']} x {f['size']} px, geometry `{f['geometry']}`; the model normalises by itself",
              f"- data: source {m['source']}, {len(cohort.df):,} images of {cohort.df.subject_id.nunique():,} subjects; cohort hash {request['cohort']['hash']}",
              f"- label policy: uncertain = {m['policy']['uncertain']}, not mentioned = {m['policy']['blank']}; split: {m['split']['kind']}, seed {m['split']['seed']}",
-             f"- recipe: {', '.join(f'{k} {v}' for k,v in request['train'].items() if k != 'augment')}", '',
+             f"- recipe: {', '.join(f'{k} {v}' for k,v in request['train'].items() if k not in ('augment','loss_options'))}", '',
              f'## Measured on {where}', '', '```', table_text(table, metrics=[m for m in SHOWN if m in set(table.metric)]), '```', '', '## Limits', '',
              'No medical device: for research and teaching. It was measured on the source above only; other hospitals, machines and populations differ. Labels were taken as the source gives them.']
     return '\n'.join(lines)+'\n'
 
-# %% ../nbs/07_cnn_train_test.ipynb #b7fd223f
+# %% ../nbs/07_cnn_train_test.ipynb #0310585d
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
@@ -194,9 +195,13 @@ def train(
     freeze:int=4, # stages that keep their ImageNet weights
     patience:int=6, # epochs without a better validation AUROC before it stops
     tta:int=5, # views of an image to average when scoring, 1 to 5
+    loss:str='bce', # bce, weighted, focal, asymmetric or logit_adjusted
+    uncertain:str='cohort', # labels of -1: cohort (as it left them), ignore, zeros, ones, soft_zeros or soft_ones
+    smoothing:float=0., # label smoothing, 0 for none
     seed:int=0, # of weights, order, augmentation
     folds:int=0, # cross-validate with so many folds; 0 for the cohort's own split
-    augment:dict=None # amounts, see `Augment`; in a config file
+    augment:dict=None, # amounts, see `Augment`; in a config file
+    loss_options:dict=None # of the loss, such as gamma; in a config file
 )->Path: # the run folder
     "Train a classifier on a cohort"
     given = dict(locals())

@@ -295,7 +295,7 @@ class Pixels:
         for k,p in enumerate(self.parts): out[part==k] = p[at[part==k]]
         return out
 
-# %% ../nbs/00_core.ipynb #b9dd37c9
+# %% ../nbs/00_core.ipynb #77098994
 @dataclass
 class Cohort:
     "A cohort folder: its table, its facts, and its pixels on demand"
@@ -313,7 +313,7 @@ class Cohort:
     def pixel_files(self): return [Path(self.path)/f for f in self.meta.get('pixels') or [f"pixels_{self.size}.npy"]]
     @cached_property
     def pixels(self): return Pixels(self.pixel_files) if len(self.pixel_files) > 1 else np.load(self.pixel_files[0], mmap_mode='r')
-    def table(self, name): # boxes, reads, reports or rejected, if this cohort has them
+    def table(self, name): # boxes, reads, reports, uncertain or rejected, if this cohort has them
         p = [p for e in ('parquet','csv') if (p := Path(self.path)/f'{name}.{e}').is_file()]
         return read_table(p[0]) if p else None
     def rows(self, split): # the rows of one split, or of `all`

@@ -81,7 +81,7 @@ def _joined_facts(cohorts, out, df, labels, flow):
                 split=dict(kind='joined', parts={c.name: c.meta.get('split') for c in cohorts}), unit=units.pop() if len(units) == 1 else 'subject', hash=cohort_hash(df, labels), flow=flow, n_rejected=0,
                 roots={c.name: c.meta.get('roots') for c in cohorts}, parts={c.name: dict(hash=c.meta.get('hash'), source=c.meta.get('source'), labels=c.labels, images=len(c.df)) for c in cohorts}, versions=versions('cxr_nb','numpy','pandas'))
 
-# %% ../nbs/03a_join.ipynb #418f2e4d
+# %% ../nbs/03a_join.ipynb #fae49d3e
 def join(
     cohorts:list, # cohort folders
     out:str|Path, # cohort folder to make
@@ -107,7 +107,7 @@ def _write_joined(out, df, parts, facts, audit):
     if audit != 'off':
         found = run_audit(*parts); check_audit(found, audit); verdict = dict(audit=found.verdict)
         if len(found.pairs): write_table(out/'audit.csv', found.pairs)
-    for name in 'boxes','reads','reports':
+    for name in 'boxes','reads','reports','uncertain':
         if (t := _tables(parts, name)) is not None: write_table(out/f'{name}.parquet', t)
     write_table(out/'cohort.parquet', df); write_json(out/'cohort.json', facts | verdict | dict(request=dict(audit=audit)))
     return read_cohort(out)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['UNCERTAIN', 'BLANK', 'SPLIT_SHARES', 'ADAPTER_OPTIONS', 'std_label', 'hash_share', 'hash_split', 'fold_of',
            'count_step', 'filter_views', 'first_per_subject', 'build_table', 'assign_split', 'cache_pixels',
-           'preprocess', 'plot_flow', 'describe', 'plot_prevalence', 'plot_cooccurrence', 'plot_ages', 'plot_describe']
+           'preprocess', 'unsure', 'plot_flow', 'describe', 'plot_prevalence', 'plot_cooccurrence', 'plot_ages',
+           'plot_describe']
 
 # %% ../nbs/03_preprocessing.ipynb #d21cec86
 import hashlib, inspect, json, os, shutil
@@ -301,7 +302,7 @@ def _audited(out, df, labels, part, r):
     if len(found.pairs): write_table(out/'audit.csv', found.pairs)
     return dict(audit={k: v for k,v in found.verdict.items() if k != 'cohorts'})
 
-# %% ../nbs/03_preprocessing.ipynb #be7f6ea4
+# %% ../nbs/03_preprocessing.ipynb #b93a1ccd
 def _write_cohort(out, df, got, flow, src, request):
     labels, size = [c for c in df if c in src.labels], request['size']; part = out/f'.pixels_{size}.part.npy'
     if (got.reason != '').all(): _drop(out, size); raise ValueError(f'none of the {len(got)} images could be read; the first: {got.reason.iloc[0]}')
@@ -313,10 +314,18 @@ def _write_cohort(out, df, got, flow, src, request):
     bad = pd.concat([p for p in (bad, missing, src.rejected) if p is not None and len(p)] or [bad])
     write_table(out/'cohort.parquet', df)
     if len(bad): write_table(out/'rejected.csv', bad)
-    for name in 'boxes','reads','reports': _write_part(out, name, getattr(src, name), df)
+    for name, t in dict(boxes=src.boxes, reads=src.reads, reports=src.reports, uncertain=unsure(src.df, labels)).items(): _write_part(out, name, t, df)
     del pixels; os.replace(part, out/f'pixels_{size}.npy'); _drop(out, size)
     write_json(out/'cohort.json', _facts(df, labels, flow, src, request, len(bad)) | verdict)
     return read_cohort(out)
+
+def unsure(
+    df:pd.DataFrame, # a source's table, with labels as they came
+    labels:list # which of them
+)->pd.DataFrame: # image_id, label
+    "The labels that are uncertain (-1)"
+    row, col = np.nonzero(df[labels].to_numpy('float32', na_value=np.nan) == -1)
+    return pd.DataFrame(dict(image_id=df.image_id.to_numpy()[row], label=np.array(labels, dtype=object)[col]))
 
 def _write_part(out, name, part, df):
     key = 'study_id' if name == 'reports' else 'image_id'
