@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['run_command', 'command', 'cxr_phantom', 'cxr_download', 'cxr_preprocess', 'cxr_join', 'cxr_describe', 'cxr_train',
-           'cxr_test', 'cxr_predict', 'cxr_demo']
+           'cxr_tune', 'cxr_test', 'cxr_predict', 'cxr_demo']
 
 # %% ../nbs/16_cli.ipynb #77db6bf2
 import difflib, json, os, sys
@@ -101,7 +101,7 @@ def cxr_download(
     from cxr_nb.download import download
     print(download(**kw).to_string(index=False))
 
-# %% ../nbs/16_cli.ipynb #0812c189
+# %% ../nbs/16_cli.ipynb #93e0230b
 @command
 def cxr_preprocess(
     source:str, # the source's folder
@@ -121,6 +121,7 @@ def cxr_preprocess(
     predict_views:bool=False, # name the view of images that come without one by their pixels (PA or AP)
     audit:str='report', # leaks and duplicates: report them, strict (refuse to finish), or off
     dask:str=None, # address of a Dask scheduler, as tcp://HOST:8786; its workers read the images
+    voi:int=0, # which window or VOI LUT where a file has several, counted from 0; -1 for the whole range, without
     frame:int=None, # which frame of a file of several, counted from 0; by default such a file is refused
     borders:bool=False, # leave uniform borders out of the image
     reduce:bool=False, # decode JPEG 2000 only as large as needed: many times faster, slightly different
@@ -138,6 +139,7 @@ def cxr_preprocess(
     c = preprocess(**kw)
     for f in c.meta['flow']: print(f"{f['images']:>9,} images  {f['subjects']:>8,} subjects  {f['step']}")
     if c.meta['n_rejected']: print(f"{c.meta['n_rejected']:,} files are listed in {c.path/'rejected.csv'} with the reason")
+    if c.meta.get('not_images'): print(f"{c.meta['not_images']:,} files of other kinds were left alone")
     print(f"{c.path}: {len(c.labels)} labels at {c.size} px; -1 became {c.meta['policy']['uncertain']}, blank became {c.meta['policy']['blank']}")
     _say_audit(c)
 
@@ -208,6 +210,29 @@ def cxr_train(
     from cxr_nb.cnn_train_test import train
     run = train(**kw)
     print((run/'card.md').read_text(encoding='utf-8')); print(run)
+
+# %% ../nbs/16_cli.ipynb #d7fc4d50
+@command
+def cxr_tune(
+    cohort:str, # cohort folder
+    out:Param("the study's folder", str, required=True)=None,
+    trials:int=20, # how many trials the study shall have, complete or pruned, over all processes
+    epochs:int=16, # at most, a trial
+    archs:str=None, # architectures to choose from, separated by commas; default: efficientnet_lite0
+    space:str=None, # what may vary, a JSON file
+    storage:str=None, # URL of a database that several machines reach; default: SQLite in the folder
+    mlflow:str=None, # MLflow's tracking URI; default: SQLite in the folder; off for none
+    worker:int=0, # number of this process, where several share a study
+    seed:int=0, # of the search, and of every training
+    base:str=None # what stays: a preset (nih_baseline), or a JSON file as cxr_train --config takes it
+):
+    "Search settings on the validation rows; started again it goes on"
+    kw = dict(locals())
+    from cxr_nb.cnn_tuning import tune
+    t = tune(**kw)
+    print(t.sort_values('score', ascending=False).head(10).round(4).to_string(index=False))
+    print(f"{out}/best.json is for cxr_train --config; the best score is optimistic, since it was chosen. Only test rows say what was gained")
+    if mlflow is None: print(f'curves: mlflow ui --backend-store-uri sqlite:///{out}/mlflow.db')
 
 # %% ../nbs/16_cli.ipynb #20cc6363
 @command

@@ -98,7 +98,7 @@ def first_per_subject(
         time = left[c].fillna(np.inf); left = left[time == time.groupby(left.subject_id).transform('min')]
     return df[~again | df.index.isin(left.sort_values('image_id').drop_duplicates('subject_id').index)]
 
-# %% ../nbs/03_preprocessing.ipynb #d12ec81f
+# %% ../nbs/03_preprocessing.ipynb #c0bc9114
 def build_table(
     src:Source, # what an adapter found
     labels:str|list=None, # wanted labels; None takes the source's
@@ -113,6 +113,7 @@ def build_table(
     "Labels under the policy, filters, split; each step counted"
     df, labels = src.df, resolve_labels(labels, src.labels); flow = [count_step(df, 'listed by the source')]
     def count(step, why): flow.append(count_step(df, step, why, flow[-1]))
+    if (n := 0 if src.rejected is None else len(src.rejected)): flow[0]['images'] += n; count('understood by the adapter', 'see rejected.csv')
     df = df[df.path.notna()]; count('with an image file', 'the image is not in the folder')
     if 'labelled' in df: df = df[df.labelled]; count('in the label table', 'the study has no row of labels')
     df = filter_views(df, views, predict_views); count(f"view: {views}{' or blank' if predict_views else ''}", f"another view{'' if predict_views else ', or blank'}")
@@ -154,7 +155,7 @@ def _one(root, options, path):
         return img, info['rows'], info['cols'], '', stamp
     except (ValueError, OSError) as e: return None, 0, 0, ' '.join(str(e).split()) or type(e).__name__, None
 
-# %% ../nbs/03_preprocessing.ipynb #f106904c
+# %% ../nbs/03_preprocessing.ipynb #cf0699d9
 def cache_pixels(
     df:pd.DataFrame, # table with a column path
     root:str|Path, # where the paths start
@@ -164,7 +165,7 @@ def cache_pixels(
     policy:str='refuse', # what is no chest radiograph: refuse or keep
     jobs:int=2, # processes
     dask:str=None, # address of a Dask scheduler, whose workers read instead
-    **reading # further options of `read_grey`: frame, borders, reduce
+    **reading # further options of `read_grey`: voi, frame, borders, reduce
 )->pd.DataFrame: # for each row: rows, cols (0 where unread) and reason ('' where read)
     "Bring every image to one size, restartable"
     out, root = Path(out), Path(root); out.mkdir(parents=True, exist_ok=True)
@@ -205,7 +206,7 @@ def _resume(part, state, key, want, root, paths):
 def _drop(out, size):
     for e in 'part.npy','state.jsonl','key.json': (out/f'.pixels_{size}.{e}').unlink(missing_ok=True)
 
-# %% ../nbs/03_preprocessing.ipynb #ccef19a7
+# %% ../nbs/03_preprocessing.ipynb #679cafbe
 def preprocess(
     source:str|Path, # the source's folder
     kind:str, # adapter: nih, mimic or folder
@@ -224,6 +225,7 @@ def preprocess(
     predict_views:bool=False, # name the view of images that come without one by their pixels (PA or AP)
     audit:str='report', # leaks and duplicates: report them, strict (refuse to finish), or off
     dask:str=None, # address of a Dask scheduler, as tcp://HOST:8786; its workers read the images
+    voi:int=0, # which window or VOI LUT where a file has several, counted from 0; -1 for the whole range, without
     frame:int=None, # which frame of a file of several, counted from 0; by default such a file is refused
     borders:bool=False, # leave uniform borders out of the image
     reduce:bool=False, # decode JPEG 2000 only as large as needed: many times faster, slightly different
@@ -244,7 +246,7 @@ def preprocess(
     check_cohort(df.assign(pixel_row=0), found); request['table'] = cohort_hash(df, found)
     if (c := _finished(out, request)): return c
     if src.reports: src.reports = src.reports(df) # before the pixels, which take hours
-    return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs, dask, frame=frame, borders=borders, reduce=reduce), flow, src, request)
+    return _write_cohort(out, df, cache_pixels(df, src.root, out, size, geometry, policy, jobs, dask, voi=None if voi < 0 else voi, frame=frame, borders=borders, reduce=reduce), flow, src, request)
 
 # %% ../nbs/03_preprocessing.ipynb #504fed00
 ADAPTER_OPTIONS = ('tables','reports','patients','test_labels','labeler')
@@ -302,10 +304,12 @@ def _audited(out, df, labels, part, r):
     if len(found.pairs): write_table(out/'audit.csv', found.pairs)
     return dict(audit={k: v for k,v in found.verdict.items() if k != 'cohorts'})
 
-# %% ../nbs/03_preprocessing.ipynb #b93a1ccd
+# %% ../nbs/03_preprocessing.ipynb #cb1b3649
 def _write_cohort(out, df, got, flow, src, request):
     labels, size = [c for c in df if c in src.labels], request['size']; part = out/f'.pixels_{size}.part.npy'
-    if (got.reason != '').all(): _drop(out, size); raise ValueError(f'none of the {len(got)} images could be read; the first: {got.reason.iloc[0]}')
+    if (got.reason != '').all():
+        _drop(out, size); write_table(out/'rejected.csv', df[['image_id','path']].assign(reason=got.reason))
+        raise ValueError(f'none of the {len(got)} images could be read; the first: {got.reason.iloc[0]} (all of them: rejected.csv)')
     df, bad, flow = _readable(df, got, flow); pixels = np.load(part, mmap_mode='r')
     df, flow = _viewed(df, pixels, request, flow)
     for c in 'view','sex': df[c] = df[c].astype('str').where(df[c].notna(), None)
@@ -313,6 +317,7 @@ def _write_cohort(out, df, got, flow, src, request):
     missing = src.df.loc[src.df.path.isna(), ['image_id','path']].assign(reason='no image file below the root')
     bad = pd.concat([p for p in (bad, missing, src.rejected) if p is not None and len(p)] or [bad])
     write_table(out/'cohort.parquet', df)
+    (out/'rejected.csv').unlink(missing_ok=True) # of an earlier try
     if len(bad): write_table(out/'rejected.csv', bad)
     for name, t in dict(boxes=src.boxes, reads=src.reads, reports=src.reports, uncertain=unsure(src.df, labels)).items(): _write_part(out, name, t, df)
     del pixels; os.replace(part, out/f'pixels_{size}.npy'); _drop(out, size)

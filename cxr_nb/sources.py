@@ -37,7 +37,7 @@ class Source:
     synthetic:bool=False # drawn, not taken
     facts:dict=field(default_factory=dict) # what else cohort.json should say
 
-# %% ../nbs/02a_sources.ipynb #799bc84d
+# %% ../nbs/02a_sources.ipynb #ccb3428c
 ADAPTERS = {}
 IMAGE_ENDINGS = ('.dcm','.dicom','.png','.jpg','.jpeg')
 
@@ -58,6 +58,12 @@ def _folders(root):
         yield rel + '/' if rel else '', sorted(n for n in names if n.lower().endswith(IMAGE_ENDINGS))
 
 def _is_dicom(path): return str(path).lower().endswith(('.dcm','.dicom'))
+
+def _says_dicom(path): # whatever its name is: IM000001 on a CD, or a UID
+    try:
+        if not os.path.isfile(path): return False # a pipe would hang
+        with open(path, 'rb') as f: return f.read(132)[128:] == b'DICM'
+    except OSError: return False
 
 # %% ../nbs/02a_sources.ipynb #1bc6297c
 def find_images(
@@ -148,30 +154,39 @@ def once(
     if len(bad := ids[ids.duplicated()]): raise ValueError(f'{name} lists {bad.iloc[0]} twice; was it appended to itself?')
     return ids
 
-# %% ../nbs/02a_sources.ipynb #84d2786d
+# %% ../nbs/02a_sources.ipynb #bc9c9c72
 VIEW_MEANINGS = {'postero-anterior':'PA', 'antero-posterior':'AP', 'lateral':'LATERAL', 'left lateral':'LL', 'right lateral':'RL', 'left anterior oblique':'LAO',
                  'right anterior oblique':'RAO', 'left posterior oblique':'LPO', 'right posterior oblique':'RPO'}
 HEADER_COLUMNS = dict(subject_id='PatientID', study_id='StudyInstanceUID', view='ViewPosition', sex='PatientSex', age='PatientAge')
 
+_SEXES = {'MALE':'M', 'FEMALE':'F', 'OTHER':'O'}
+
+def _words(s): return s.astype('str').str.lower().str.replace(r'[^a-z]|projection|view', '', regex=True)
+
 def view_of_meaning(
-    meaning:pd.Series # the code meaning of a ViewCodeSequence, as 'postero-anterior'
+    meaning:pd.Series # the code meaning of a ViewCodeSequence, as 'postero-anterior' or 'Lateral projection'
 )->pd.Series: # PA, AP, LATERAL, LL ...; missing where it names no view
     "The view that a view code names"
-    return meaning.astype('str').str.strip().str.lower().map(VIEW_MEANINGS)
+    return _words(meaning).map(dict(zip(_words(pd.Series(list(VIEW_MEANINGS))), VIEW_MEANINGS.values())))
 
-# %% ../nbs/02a_sources.ipynb #10a2c3d3
+# %% ../nbs/02a_sources.ipynb #0ede07a2
 def header_columns(
     root:str|Path, # where paths start
     paths:pd.Series # relative paths; only DICOM files have a header
 )->pd.DataFrame: # subject_id study_id view sex age, with the index of `paths`; missing where unknown
     "What DICOM headers say of patient, study and view"
     rows = {}
-    for i,p in progress(paths[paths.fillna('').str.lower().str.endswith(('.dcm','.dicom'))].items(), 'headers'):
-        try: h = read_header(inside(root, p))
+    for i,p in progress(paths[paths.notna()].items(), 'headers'):
+        try:
+            file = inside(root, p)
+            if not (_is_dicom(p) or _says_dicom(file)): continue
+            h = read_header(file, [*HEADER_COLUMNS.values(), 'ViewCodeSequence'])
         except (ValueError, OSError): continue # the pixel step rejects the file with its reason
         rows[i] = {k: h[v] for k,v in HEADER_COLUMNS.items()} | dict(meaning=h['ViewCodeSequence'])
     out = pd.DataFrame.from_dict(rows, orient='index', columns=[*HEADER_COLUMNS,'meaning']).reindex(paths.index)
     out = out.astype({k: 'float64' if k == 'age' else 'str' for k in out})
+    for c in 'view','sex': out[c] = out[c].str.strip().str.upper()
+    out['sex'] = out.sex.replace(_SEXES)
     return out.assign(view=out['view'].fillna(view_of_meaning(out.meaning))).drop(columns='meaning')
 
 # %% ../nbs/02a_sources.ipynb #d5730ef0
@@ -660,7 +675,7 @@ def rsna(
                   facts=dict(mapped_to_nih=int(nih_name.notna().sum())))
 ADAPTERS['rsna'] = rsna
 
-# %% ../nbs/02a_sources.ipynb #4cd7c7bb
+# %% ../nbs/02a_sources.ipynb #802aec7b
 FOLDER_COLUMNS = ['path','subject_id','study_id','view','sex','age','split']
 
 def _folder_table(root):
@@ -670,24 +685,46 @@ def _folder_table(root):
     if (odd := [l for l in labels if l in (*COHORT_COLUMNS, 'official', 'labelled', 'macro')]): raise ValueError(f'labels.csv has a label called {odd[0]!r}, a name with a meaning of its own in a cohort; rename the column')
     stem = t.path.map(lambda p: Path(p.replace('\\', '/')).stem)
     if (twice := stem[stem.duplicated()]).size: raise ValueError(f'two images have the stem {twice.iloc[0]!r}; a stem is the image_id, so it must be unique')
-    return t.assign(stem=stem), labels
+    return t.assign(stem=stem), labels, {}
 
-# %% ../nbs/02a_sources.ipynb #1ab5e0a4
+# %% ../nbs/02a_sources.ipynb #5f8f05bf
+def _name(path): # without a known ending: the dots of a UID are none
+    e = next((e for e in IMAGE_ENDINGS if str(path).lower().endswith(e)), '')
+    return str(path)[:len(str(path))-len(e)]
+
+def _listing(root):
+    "Images below root, what can't be listed with its reason, and how many files are none"
+    images, bad, none = [], [], 0
+    def closed(e): bad.append((os.path.relpath(e.filename, root), f'the folder cannot be listed ({e.strerror}); may this account read it?'))
+    for d,dirs,names in os.walk(root, onerror=closed):
+        dirs[:] = sorted(x for x in dirs if not x.startswith('.'))
+        for n in sorted(n for n in names if not n.startswith('.') and n != 'DICOMDIR'):
+            p = os.path.relpath(os.path.join(d, n), root).replace(os.sep, '/')
+            if not n.lower().endswith(IMAGE_ENDINGS) and not _says_dicom(os.path.join(d, n)): none += 1
+            elif any('\ud800' <= c <= '\udfff' for c in p): bad.append((ascii(p)[1:-1], "the file's name has bytes that are no UTF-8; rename it"))
+            else: images.append(p)
+    return pd.Series(images, dtype='str'), bad, none
+
+# %% ../nbs/02a_sources.ipynb #d42029f1
 def _folder_files(root):
-    paths = pd.Series([rel+n for rel,names in _folders(root) for n in names], dtype='str')
-    if not len(paths): raise FileNotFoundError(f"{root} holds neither labels.csv nor an image ({', '.join(IMAGE_ENDINGS)})")
-    stem = paths.map(lambda p: Path(p).stem)
-    if stem.duplicated().any(): stem = paths.map(lambda p: _stem(p).replace('/', '_'))
-    if (twice := paths[stem.duplicated(keep=False)]).size: raise ValueError(f'{twice.iloc[0]} and {twice.iloc[1]} would have one image_id; name the images that are meant in a labels.csv')
-    return pd.DataFrame(dict(path=paths, stem=stem)), []
+    paths, bad, none = _listing(root)
+    if not len(paths): raise FileNotFoundError(f"{root} holds neither labels.csv nor an image ({', '.join(IMAGE_ENDINGS)}, or DICOM under any name)")
+    paths = paths.loc[(~paths.map(_is_dicom)).sort_values(kind='stable').index].reset_index(drop=True) # DICOM first, so that x.png gives way to x.dcm
+    for stem in paths.map(lambda p: _name(p.rsplit('/')[-1])), paths.map(lambda p: _name(p).replace('/', '_')), paths.map(_name):
+        if not stem.duplicated().any(): break
+    twice = stem.duplicated()
+    bad += [(p, f"{paths[stem == s].iloc[0]} has the same name; name the one that is meant in a labels.csv") for p,s in zip(paths[twice], stem[twice])]
+    t = pd.DataFrame(dict(path=paths, stem=stem))[~twice].sort_values('path').reset_index(drop=True)
+    rejected = pd.DataFrame([('folder:'+_name(p), p, why) for p,why in bad], columns=['image_id','path','reason'])
+    return t, [], dict(rejected=rejected, facts=dict(not_images=none))
 
-# %% ../nbs/02a_sources.ipynb #ec8469e3
+# %% ../nbs/02a_sources.ipynb #7c444550
 def folder(
     source:str|Path # folder with images, and a labels.csv if there are labels
 )->Source:
     "A folder of images, with a labels.csv or without"
     root = source_folder(source)
-    t, labels = _folder_table(root) if any((root/f'labels.csv{e}').is_file() for e in ('','.gz')) else _folder_files(root)
+    t, labels, more = _folder_table(root) if any((root/f'labels.csv{e}').is_file() for e in ('','.gz')) else _folder_files(root)
     h = header_columns(root, t.path); get = lambda c: (t[c] if c in t else h[c]).fillna(h[c])
     df = pd.DataFrame(dict(image_id='folder:'+t.stem, study_id='folder:'+get('study_id').fillna(t.stem), subject_id='folder:'+get('subject_id').fillna(t.stem), path=t.path, source='folder'))
     if (df.groupby('study_id').subject_id.nunique() > 1).any(): df['study_id'] = df.subject_id + '/' + df.study_id.str.removeprefix('folder:')
@@ -696,5 +733,5 @@ def folder(
     told = h['view'].notna() if 'view' not in t else h['view'].notna() & t['view'].isna()
     if told.any(): df['meta_view_from'] = pd.Series('header', index=df.index, dtype='str').where(told)
     return Source(pd.concat([df, t[labels], t.filter(like='meta_')], axis=1), labels, root, '' if 'split' in t else 'labels.csv has no column split' if labels else 'there is no labels.csv',
-                  unit='patient' if 'subject_id' in t or h.subject_id.notna().any() else 'image')
+                  unit='patient' if 'subject_id' in t or h.subject_id.notna().any() else 'image', **more)
 ADAPTERS['folder'] = folder
