@@ -27,9 +27,9 @@ from .core import *
 from .losses import UNCERTAIN, make_loss, settle, smooth
 from .metrics import auroc
 
-# %% ../nbs/05_cnn.ipynb #5f007faf
+# %% ../nbs/05_cnn.ipynb #924776ad
 ARCHS = dict(vgg16='vgg16', resnet18='resnet18', resnet50='resnet50', densenet121='densenet121', efficientnet_lite0='tf_efficientnet_lite0',
-             mobilenet_v3='mobilenetv3_large_100')
+             mobilenet_v3='mobilenetv3_large_100', inception_resnet_v2='inception_resnet_v2')
 
 def timm_name(
     arch:str # a short name of `ARCHS`, or any timm name
