@@ -10,14 +10,13 @@ __all__ = ['HASH_RADIUS', 'NO_BURDEN', 'FEW', 'CORRELATION', 'DETAIL', 'DETAIL_M
            'nih_names', 'plain_ids', 'audit_rows', 'id_pairs', 'group_pairs', 'Audit', 'audit', 'verdict_line',
            'check_audit', 'plot_pairs']
 
-# %% ../nbs/02b_audit.ipynb #762b4011
+# %% ../nbs/02b_audit.ipynb #c3a2de19
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import combinations
 from typing import NamedTuple
 import cv2, numpy as np, pandas as pd
-from numba import njit
 from scipy.linalg import eigh
 from scipy.stats import rankdata
 from .core import *
@@ -36,10 +35,8 @@ def content_box(
     h,w = max(1, round(h*fh)), max(1, round(w*fw))
     return (size-h)//2, (size-w)//2, h, w
 
-# %% ../nbs/02b_audit.ipynb #42cfbb4e
-_compiled = njit(cache='__file__' in globals()) # a module keeps its compiled code on disk; a notebook cell cannot
-
-@_compiled
+# %% ../nbs/02b_audit.ipynb #77cd5652
+@compiled
 def trimmed(
     a, # H x W uint8
     tol=6, # grey levels that a border may vary by
@@ -104,15 +101,15 @@ def pack_bits(
     "Signs as bits"
     return np.packbits(y > 0, axis=1).view(np.uint64)
 
-# %% ../nbs/02b_audit.ipynb #8c6493a7
-@_compiled
+# %% ../nbs/02b_audit.ipynb #dd888a85
+@compiled
 def _n_bits(x):
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0f0f0f0f0f0f0f0f)
     return np.int64((x*np.uint64(0x0101010101010101)) >> np.uint64(56))
 
-@_compiled
+@compiled
 def _near_hashes(h, first, last, radius, out):
     "Pairs a < b, first <= a < last, within `radius` bits of equal or opposite; how many, also beyond what `out` holds"
     h0,h1,n,far = h[:,0].copy(),h[:,1].copy(),0,64-radius
@@ -154,10 +151,10 @@ def choose_radius(
     d = np.bitwise_count(h[a] ^ h[b]).sum(1, dtype=np.int64); d = np.sort(np.minimum(d, 128-d))
     return int(np.clip(d[min(len(d)-1, int(len(d)*share))] - 1, *HASH_RADIUS))
 
-# %% ../nbs/02b_audit.ipynb #40bf3a28
-_fast = njit(cache='__file__' in globals(), fastmath=True)
+# %% ../nbs/02b_audit.ipynb #9ea843da
+_fast = compiled(fastmath=True)
 
-@_compiled
+@compiled
 def _slopes(t, J):
     "Derivatives of an image by x scale, y scale, rotation, x and y shift, gain, offset into `J` (7 x S*S); returns the inverse of J J'"
     S = t.shape[0]; c = (S-1)/2
@@ -208,7 +205,7 @@ def _register(J, H, t, s, p, steps):
         if largest*S < .1: _move(s, p, q, inside); break
     return _agree(t, q, inside)
 
-# %% ../nbs/02b_audit.ipynb #05925c9b
+# %% ../nbs/02b_audit.ipynb #ea07c5dc
 _TAPER32 = cv2.resize(_TAPER, (32,32), interpolation=cv2.INTER_AREA)
 
 @_fast
@@ -219,7 +216,7 @@ def _project(A, taper, q, f):
             k = 64*y + 2*x; f[16*y+x] = (taper[k]*q[k] + taper[k+1]*q[k+1] + taper[k+32]*q[k+32] + taper[k+33]*q[k+33])/4
     return A @ f
 
-@_compiled
+@compiled
 def _screen(small, pairs, A, taper, out, alike, fits):
     "Registered at 32 x 32: correlation of each pair, signed, into `out`; of its hash features into `alike`; the movement into `fits`"
     S = small.shape[1]; J,last,f = np.empty((7,S*S), np.float32),-1,np.empty(256, np.float32); H,t,s = np.empty((7,7)),np.empty((S,S), np.float32),np.empty((S,S), np.float32)

@@ -6,18 +6,18 @@
 __all__ = ['CHEXPERT_LABELS', 'NIH_LABELS', 'VINDR_LABELS', 'LABELS', 'CROSSWALK', 'COHORT_COLUMNS', 'SPLITS', 'EVAL_COLUMNS',
            'PREDICTION_COLUMNS', 'METRIC_COLUMNS', 'PRESETS', 'crosswalk', 'suggest', 'resolve_labels', 'written',
            'write_json', 'read_json', 'write_table', 'read_table', 'need_columns', 'inside', 'progress', 'parallel_map',
-           'dask_map', 'check_cohort', 'out_folder', 'Pixels', 'Cohort', 'read_cohort', 'cohort_hash', 'salted',
-           'n_seen', 'long_predictions', 'wide_predictions', 'Evaluation', 'write_evaluation', 'read_evaluation',
-           'read_config', 'versions']
+           'dask_map', 'compiled', 'check_cohort', 'out_folder', 'Pixels', 'Cohort', 'read_cohort', 'cohort_hash',
+           'salted', 'n_seen', 'long_predictions', 'wide_predictions', 'Evaluation', 'write_evaluation',
+           'read_evaluation', 'read_config', 'versions']
 
-# %% ../nbs/00_core.ipynb #281fb784
+# %% ../nbs/00_core.ipynb #9c01bb07
 import difflib, gzip, hashlib, io, json, os, re, sys, threading, time, zlib
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -232,6 +232,17 @@ def _dask_results(client, f, items, chunksize, ahead):
         way.append(client.submit(_each, f, c, pure=False))
         if len(way) > ahead*max(1, sum(client.nthreads().values())): yield from way.popleft().result()
     while way: yield from way.popleft().result()
+
+# %% ../nbs/00_core.ipynb #c4708e46
+def compiled(
+    f=None, # a function of numbers and arrays
+    **options # further options of `numba.njit`
+): # the compiled function; without `f`, a decorator
+    "Compile a loop, and keep what was compiled where some folder can be written"
+    from numba import njit
+    if f is None: return partial(compiled, **options)
+    try: return njit(nogil=True, cache='__file__' in f.__globals__, **options)(f)
+    except RuntimeError: return njit(nogil=True, **options)(f)
 
 # %% ../nbs/00_core.ipynb #36f60834
 COHORT_COLUMNS = dict(image_id='str', study_id='str', subject_id='str', path='str', view='str', split='str', sex='str', age='float64',

@@ -11,13 +11,13 @@ __all__ = ['PIXEL_LIMIT', 'MODALITIES', 'BODY_PARTS', 'CHEST_CODES', 'PHOTOMETRI
            'decode_image', 'Frame', 'frame_affine', 'boxes_to_frame', 'boxes_from_frame', 'to_frame', 'crop_borders',
            'read_grey', 'parse_age', 'read_header', 'header_table']
 
-# %% ../nbs/02_dicom.ipynb #8cbd1d83
+# %% ../nbs/02_dicom.ipynb #6edf7964
 import io, re, struct, unicodedata, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 import cv2, numpy as np, pandas as pd
-from numba import njit
+from .core import compiled
 
 # %% ../nbs/02_dicom.ipynb #4b13002c
 _VRS = set(b'AE AS CS DA DS DT IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT'.split())
@@ -556,14 +556,8 @@ def padding(
         ends, values = stored_values(dict(BitsStored=bits, PixelRepresentation=signed))[ends], stored_values(hdr, n)
     return (values >= ends.min()) & (values <= ends.max())
 
-# %% ../nbs/02_dicom.ipynb #a255016d
-def _compiled(f):
-    "Compile a loop, and keep what was compiled where some folder can be written"
-    try: return njit(nogil=True, cache='__file__' in globals())(f)
-    except RuntimeError: return njit(nogil=True)(f)
-
-# %% ../nbs/02_dicom.ipynb #3043e1ab
-@_compiled
+# %% ../nbs/02_dicom.ipynb #34a2e375
+@compiled
 def _occurring(words, there):
     "Mark each word that occurs"
     for r in range(words.shape[0]):
@@ -794,8 +788,8 @@ def boxes_from_frame(
     f = frame_affine(rows, cols, size, geometry, region)
     return (np.asarray(boxes, float).reshape(-1,4) - np.tile([f.ox, f.oy], 2)) / np.tile([f.sx, f.sy], 2)
 
-# %% ../nbs/02_dicom.ipynb #1563884d
-@_compiled
+# %% ../nbs/02_dicom.ipynb #93485cc6
+@compiled
 def _add_row(words, r, tables, weight, first, sums):
     "Add `weight` times the levels of row `r`, from column `first` on; a table a channel, or None where the words are levels"
     if tables is None:
@@ -808,20 +802,20 @@ def _add_row(words, r, tables, weight, first, sums):
         row,t,u,v = words[r, 3*first:], tables[0], tables[1], tables[2]
         for x in range(sums.size): sums[x] += weight*(t[row[3*x]] + u[row[3*x+1]] + v[row[3*x+2]])
 
-@_compiled
+@compiled
 def _add_four(words, r, tables, first, sums):
     "The same for four whole rows at once, which saves reading and writing the sums"
     t,a,b,c,d = tables[0], words[r, first:], words[r+1, first:], words[r+2, first:], words[r+3, first:]
     for x in range(sums.size): sums[x] += (t[a[x]] + t[b[x]]) + (t[c[x]] + t[d[x]])
 
-@_compiled
+@compiled
 def _add_line(words, r, slope, offset, weight, first, sums):
     "The same for a row whose table is a line cut off at 0 and 255"
     row, black, white = words[r, first:], np.float32(0), np.float32(255)
     for x in range(sums.size): sums[x] += weight*max(black, min(white, slope*np.float32(row[x]) + offset))
 
-# %% ../nbs/02_dicom.ipynb #fde9d020
-@_compiled
+# %% ../nbs/02_dicom.ipynb #68cbd3a4
+@compiled
 def _by_shares(sums, first, left, step, total):
     "Move a row of sums into new pixels `step` wide, the first of which begins at `left`"
     for j in range(total.size):
@@ -831,8 +825,8 @@ def _by_shares(sums, first, left, step, total):
         total[j] += (s - (a-i)*sums[i-first] - (k-b)*sums[k-1-first])/(b-a)
     sums[:] = 0
 
-# %% ../nbs/02_dicom.ipynb #6e213da2
-@_compiled
+# %% ../nbs/02_dicom.ipynb #a25193eb
+@compiled
 def _area(words, tables, line, top, down, left, step, out):
     "The mean level of each new pixel, `down` x `step` old ones; what lies beyond the image doesn't count"
     cols, first, one = words.shape[1] if tables is None else words.shape[1]//len(tables), max(int(left), 0), tables is not None and len(tables)==1
@@ -850,7 +844,7 @@ def _area(words, tables, line, top, down, left, step, out):
         out[i] = total/(b-a)
         total[:] = 0
 
-@_compiled
+@compiled
 def _same(words, tables, top, left, out):
     "Levels of the native size"
     sums = np.zeros(out.shape[1], np.float32)

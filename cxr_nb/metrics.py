@@ -7,12 +7,12 @@ __all__ = ['N_BINS', 'METRICS', 'LANES', 'FEW', 'RULES', 'scores', 'auroc', 'ave
            'few_positive', 'show_table', 'table_text', 'choose_thresholds', 'paired_difference', 'plot_roc', 'plot_pr',
            'plot_calibration', 'plot_forest']
 
-# %% ../nbs/04_metrics.ipynb #920dae90
+# %% ../nbs/04_metrics.ipynb #bbb1ed69
 from functools import cached_property
 from textwrap import fill
 from zlib import crc32
 import numpy as np, pandas as pd
-from numba import njit
+from .core import compiled
 
 # %% ../nbs/04_metrics.ipynb #f52b3bc5
 def _matrix(a, name):
@@ -64,17 +64,15 @@ def _check(y, p, labels=None, groups=None):
         raise ValueError('no label can be scored, each needs a positive and a negative: ' + ', '.join(f'{l} has {a}/{b}' for l,a,b in zip(labels,n_pos,n_neg)))
     return y, p, labels, *_codes(groups, len(y))
 
-# %% ../nbs/04_metrics.ipynb #bbb25f29
-_compiled = njit(cache='__file__' in globals()) # a module keeps its compiled code on disk; a notebook cell cannot
-
+# %% ../nbs/04_metrics.ipynb #fb1d2ca2
 def _roc_walk(y, p):
     "Rows by rising score, positives before and after the negatives they tie with"
     pos,neg = np.flatnonzero(y),np.flatnonzero(~y)
     rows = np.r_[pos,neg,pos]
     return rows[np.lexsort((np.repeat([0,1,2], [len(pos),len(neg),len(pos)]), p[rows]))]
 
-# %% ../nbs/04_metrics.ipynb #238d258e
-@_compiled
+# %% ../nbs/04_metrics.ipynb #b3cc497a
+@compiled
 def _won(m, g, y):
     "Twice the pairs won in each resample; `m` groups x resamples, `g` and `y` the group and truth of each step of the walk"
     below,won = np.zeros(m.shape[1], np.int32),np.zeros(m.shape[1])
@@ -94,8 +92,8 @@ def _pr_walk(y, p):
     order = np.lexsort((note, -p[rows]))
     return rows[order], np.where(note, 2, y[rows])[order].astype(np.int8)
 
-# %% ../nbs/04_metrics.ipynb #ab843d62
-@_compiled
+# %% ../nbs/04_metrics.ipynb #2d6217c1
+@compiled
 def _precisions(m, g, kind):
     "Sum of the precision at every positive, in each resample"
     called,tp,total = np.zeros(m.shape[1], np.int32),np.zeros(m.shape[1], np.int32),np.zeros(m.shape[1])
@@ -119,14 +117,14 @@ def _group_sums(y, p, g, n_groups, t):
 
 def _ratio(a, b): return a/np.maximum(b, 1)
 
-# %% ../nbs/04_metrics.ipynb #57d5eb82
+# %% ../nbs/04_metrics.ipynb #e02fd51b
 N_BINS = 15 # bins of `ece` and of the reliability diagram, as in Guo 2017
 
 def _bin(p, n_bins=N_BINS):
     "Number of the bin of each prediction: about equal counts, equal predictions together"
     return np.searchsorted(np.unique(np.quantile(p, np.arange(1, n_bins)/n_bins)), p, side='right')
 
-@_compiled
+@compiled
 def _bin_sums(m, g, bins, y, p, n_bins):
     "Rows, positives and summed predictions (3 x bins x resamples) of rows ordered by bin"
     out = np.zeros((3, n_bins, m.shape[1]))
@@ -252,10 +250,10 @@ def ece(
     if y.shape[1]>1: raise ValueError(f'ece takes one label and got {y.shape[1]}; score_table gives all')
     return float(_gap(*_bin_sums(np.ones((n,1), np.int16), *_Label(y[:,0], p[:,0], g, n, n_bins=n_bins).bins), noise=debias)[0])
 
-# %% ../nbs/04_metrics.ipynb #bff45cb8
+# %% ../nbs/04_metrics.ipynb #fd6b05c0
 LANES = 16 # resamples that are counted side by side
 
-@_compiled
+@compiled
 def _tally(drawn, n_groups):
     "How often each group was drawn (groups x resamples)"
     m = np.zeros((n_groups, len(drawn)), np.int16)
