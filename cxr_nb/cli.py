@@ -176,7 +176,7 @@ def cxr_describe(
     with written(c.path/'figures'/'describe.png') as f: plot_describe(c).savefig(f, dpi=100, format='png')
     print(f"\n{c.path/'figures'/'describe.png'}")
 
-# %% ../nbs/16_cli.ipynb #5028f187
+# %% ../nbs/16_cli.ipynb #86eb55d3
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -184,7 +184,7 @@ _amounts.__name__ = 'JSON'
 def cxr_train(
     cohort:str, # cohort folder
     out:Param('run folder', str, required=True)=None,
-    arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, or any timm name
+    arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, inception_resnet_v2, or any timm name
     pretrained:str='imagenet', # imagenet, none, or a .safetensors file
     epochs:int=16, # at most
     lr:float=1e-3, # largest learning rate of the head
@@ -234,7 +234,7 @@ def cxr_tune(
     print(f"{out}/best.json is for cxr_train --config; the best score is optimistic, since it was chosen. Only test rows say what was gained")
     if mlflow is None: print(f'curves: mlflow ui --backend-store-uri sqlite:///{out}/mlflow.db')
 
-# %% ../nbs/16_cli.ipynb #20cc6363
+# %% ../nbs/16_cli.ipynb #1ac0ba16
 @command
 def cxr_test(
     run:str, # run folder
@@ -247,7 +247,7 @@ def cxr_test(
     from cxr_nb.cnn_train_test import SHOWN, seen_rows, test
     from cxr_nb.core import read_json
     from cxr_nb.metrics import table_text
-    ev = test(**kw); n = seen_rows(run, ev.rows.subject_id)
+    ev = test(**kw, verbose=True); n = seen_rows(run, ev.rows.subject_id)
     print(table_text(ev.metrics, metrics=SHOWN)); policy = read_json(ev.path/'facts.json')['policy']
     print(f"labels: uncertain = {policy['uncertain']}, not mentioned = {policy['blank']}")
     if n: print(f'{n:,} of the {len(ev.rows):,} rows belong to patients that the run has seen (to learn from, or to stop by)')

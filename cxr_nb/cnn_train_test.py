@@ -6,7 +6,7 @@
 __all__ = ['SHOWN', 'Checkpoint', 'resume', 'fit', 'Bar', 'fold_rows', 'plot_history', 'model_card', 'train', 'Ensemble',
            'load_run', 'seen_rows', 'test', 'plot_rocs', 'predict']
 
-# %% ../nbs/07_cnn_train_test.ipynb #1f6e7769
+# %% ../nbs/07_cnn_train_test.ipynb #d3effa5f
 import secrets, shutil
 from collections import Counter
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from .core import *
 from .dicom import read_grey
 from .metrics import *
 from .preprocessing import fold_of, hash_share
+from .trust import trust_folder
 
 # %% ../nbs/07_cnn_train_test.ipynb #b1f23406
 class Checkpoint(Callback):
@@ -179,11 +180,11 @@ def model_card(
              'No medical device: for research and teaching. It was measured on the source above only; other hospitals, machines and populations differ. Labels were taken as the source gives them.']
     return '\n'.join(lines)+'\n'
 
-# %% ../nbs/07_cnn_train_test.ipynb #0310585d
+# %% ../nbs/07_cnn_train_test.ipynb #8ba42285
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
-    arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, or any timm name
+    arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, inception_resnet_v2, or any timm name
     pretrained:str='imagenet', # imagenet, none, or a .safetensors file
     epochs:int=16, # at most
     lr:float=1e-3, # largest learning rate of the head
@@ -280,7 +281,7 @@ def load_run(
     if not folds or not (run/'card.md').is_file(): raise FileNotFoundError(f'{run} has no model.safetensors; was training interrupted? Start cxr_train again to complete it')
     return Ensemble([load_model(f) for f in folds], read_json(run/'thresholds.json')).eval()
 
-# %% ../nbs/07_cnn_train_test.ipynb #f1afb553
+# %% ../nbs/07_cnn_train_test.ipynb #4df6452d
 def seen_rows(
     run:str|Path, # a run folder
     subject_ids # subject of each row
@@ -293,15 +294,17 @@ def test(
     run:str|Path, # run folder
     cohort:str|Path|Cohort, # cohort folder
     split:str='test', # test, valid, train or all
-    tta:int=None # views to average; default: as trained
+    tta:int=None, # views to average; default: as trained
+    verbose:bool=False # say in sentences how far the numbers can be trusted
 )->Evaluation: # also written to RUN/eval/<cohort>-<split>/
-    "Score a run on a cohort, with intervals"
+    "Score a run on a cohort, with intervals, and say how far it can be trusted"
     net, cohort = load_run(run), cohort if isinstance(cohort, Cohort) else read_cohort(cohort)
     check_fit(net.facts, cohort); rows = cohort.rows(split)
     if not len(rows): raise ValueError(f'split {split!r} of {cohort.name} has no rows; --split all takes every row')
     folder = Path(run)/'eval'/f'{cohort.name}-{split}'
     ev = _evaluate(net, cohort, rows, folder, net.facts['tta'] if tta is None else tta)
     _figures(ev)
+    trust_folder(ev.path, train=cohort.rows('train') if split != 'train' else None, verbose=verbose)
     return ev
 
 # %% ../nbs/07_cnn_train_test.ipynb #23485a27
