@@ -253,20 +253,24 @@ def cxr_test(
     if n: print(f'{n:,} of the {len(ev.rows):,} rows belong to patients that the run has seen (to learn from, or to stop by)')
     print(ev.path)
 
-# %% ../nbs/16_cli.ipynb #6159379e
+# %% ../nbs/16_cli.ipynb #94e805f9
 @command
 def cxr_predict(
     run:str, # run folder
     files:Param('DICOM, PNG or JPEG files, or folders of them', str, opt=False, nargs='+'),
     out:str='predictions.csv', # CSV: image_id and one column a label
-    policy:str='refuse' # what is no chest radiograph: refuse or keep
+    policy:str='refuse', # what is no chest radiograph: refuse or keep
+    heatmaps:str=None # folder for a heat map of every finding that reaches its threshold
 ):
     "Score files with a trained run"
-    kw = dict(locals())
+    kw = dict(locals()); folder = kw.pop('heatmaps')
     from cxr_nb.cnn_train_test import predict
     df = predict(**kw); bad = df.attrs['rejected']
     for b in bad: print(f"not read: {b['path']}: {b['reason']}", file=sys.stderr)
     print(f'{len(df):,} images scored in {out}' + (f', {len(bad):,} not read' if bad else ''))
+    if folder:
+        from cxr_nb.gradcam import heatmaps as draw
+        print(f'{len(draw(run, files, folder, policy=policy)):,} heat maps in {folder}; where they point is no measure of how far to trust a score')
 
 # %% ../nbs/16_cli.ipynb #e25aaa23
 @command
