@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CARINA', 'RIB_FALL', 'RIB_REACH', 'HILA', 'LUNG_DENSITY', 'Anatomy', 'anatomy', 'ellipsoid', 'capsule', 'silhouette',
-           'cage_profile', 'dome_heights', 'chambers_half', 'heart_half', 'spine_x', 'mediastinum_half', 'dome_span',
-           'lung_span', 'organ_spans', 'lung_chord', 'one_lung', 'lungs', 'inside', 'outline', 'outline_side', 'skin',
-           'body', 'breasts', 'pectorals', 'airways', 'gas', 'tube_points', 'splat', 'rods', 'rib_paths',
-           'clavicle_paths', 'blade', 'bone_tubes', 'humeri', 'bone_points', 'spine', 'back_y', 'shoulder_blades',
-           'cartilage', 'grow', 'vessel_tree', 'vessels', 'skeleton', 'soft_noise', 'texture', 'chest']
+           'cage_profile', 'dome_heights', 'chambers_half', 'heart_half', 'spine_x', 'mediastinum_half', 'dome_drop',
+           'dome_span', 'lung_span', 'organ_spans', 'lung_chord', 'one_lung', 'lungs', 'soft_noise', 'texture',
+           'airways', 'gas', 'tube_points', 'splat', 'rods', 'shoulder', 'inside', 'outline', 'outline_side', 'skin',
+           'body', 'arms', 'breasts', 'pectorals', 'chin', 'skin_folds', 'shell', 'rib_paths', 'clavicle_paths',
+           'blade', 'bones', 'humeri', 'ribs', 'long_bones', 'vertebra_at', 'spine', 'back_y', 'shoulder_blades',
+           'cartilage', 'grow', 'vessel_tree', 'vessels', 'skeleton', 'chest']
 
 # %% ../nbs/00b_anatomy.ipynb #858c59ac
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ import cv2, numpy as np, pandas as pd
 from .beam import Frame, Maps, Pose, frame, pose, project, rng_of, show_gray
 from .core import compiled
 
-# %% ../nbs/00b_anatomy.ipynb #f8f6c33e
+# %% ../nbs/00b_anatomy.ipynb #c0cb85d3
 @dataclass(frozen=True)
 class Anatomy:
     "One patient's chest; lengths in cm"
@@ -43,8 +44,15 @@ class Anatomy:
     muscle:float=1. # thickness of the pectoral muscle
     neck:float=5.8 # half-width of the neck
     chalk:float=0. # calcified costal cartilage, 0 to 1
+    arch:float=1. # how round the domes are
+    sulcus:float=.3 # how far the lung reaches below where dome and wall meet
+    bulge:float=0. # by what share the chest widens (or narrows) toward its base
+    peak:float=0. # how the apices slope
+    skew:float=0. # how much higher and wider the left side is than the right
+    pad:float=.3 # fat between heart and dome
+    window:float=.5 # depth of the notch below the aortic knob
 
-# %% ../nbs/00b_anatomy.ipynb #75dab1cd
+# %% ../nbs/00b_anatomy.ipynb #a132b8fd
 def anatomy(
     key='0', # names the patient; the same key gives the same patient
     sex:str=None, # F or M; None draws one
@@ -56,12 +64,15 @@ def anatomy(
     sex, age = sex or ('F' if coin < .5 else 'M'), years if age is None else float(age)
     man, old, stout = float(sex == 'M'), (age-20)/60, float(np.clip(g[6], -1.6, 2.4))
     dome = -9.9 + .9*g[0] - .5*man + .5*stout
-    lengths = dict(width=12.7 + 1.2*man + .6*g[1] + .3*stout, depth=8.4 + .9*man + .5*g[2] + .6*old + .4*stout, apex=12.4 + .7*man + .7*g[3], ctr=np.clip(.435 + .022*g[5] + .022*old + .012*stout, .37, .488),
+    lengths = dict(width=12.6 + 1.2*man + .85*g[1] + .3*stout, depth=8.4 + .9*man + .5*g[2] + .6*old + .4*stout, apex=12.3 + .7*man + .95*g[3], ctr=np.clip(.435 + .022*g[5] + .022*old + .012*stout, .37, .488),
         fat=1.7 + .9*stout + (.5-.3*stout)*(stout < -.8), breast=(1-man)*np.clip(2.2 + 1.6*u[0] + 1.1*stout, .6, 6), knob=1.3 + .5*old + .15*g[7], bone=1.08 - .3*old + .08*g[8], bend=.55*g[9]*(1 + .8*old),
-        rib_drop=5. + .8*g[10] + .5*old, bell=24 + 2.2*g[11], lie=np.clip(.55*g[12] + .45*stout, -1.2, 1.4), unfold=np.clip(old*1.1 - .35 + .3*g[13], 0, 1.2), slope=np.clip(1.7 + 1.*g[14] - .4*stout, 0, 4.2),
+        rib_drop=5. + .8*g[10] + .5*old, bell=24.5 + 3.*g[11], lie=np.clip(.7*g[12] + .5*stout, -1.5, 1.7), unfold=np.clip(old*1.1 - .35 + .3*g[13], 0, 1.2), slope=np.clip(1.7 + 1.*g[14] - .4*stout, 0, 4.2),
         kyphos=1. + .9*max(old, 0) + .3*g[15], muscle=np.clip(.5 + .6*man + .35*g[16] - .3*old, .15, 2), neck=5.2 + .7*man + .35*stout + .3*g[17], chalk=np.clip(1.5*old - .75 + .45*g[18], 0, 1))
+    h, v = rng_of(key, 'organs').normal(size=10), rng_of(key, 'organs', 'rare').random(4); bent = lengths['bend']*(2.4 if v[0] < .12 else 1.)
+    high = v[2]*2 + 2 if v[1] < .15 else -2*v[2] if v[1] < .23 else .9 + .55*g[4] # how far the right dome stands above the left
+    lengths |= dict(bend=bent, arch=np.clip(1.2 + .28*h[0], .75, 1.9), sulcus=np.clip(.35 + .4*h[1], -.2, 1.4), bulge=np.clip(.02 + .05*h[2], -.11, .12), peak=np.clip(h[3], -1.5, 1.8), skew=.5*h[4] + .5*bent, pad=np.clip(.2 + .22*h[5] + .25*stout, 0, 1.1), window=np.clip(.55 + .25*h[6] - .35*old, .05, 1.))
     lengths['fat'] = np.clip(lengths['fat'], .5, 4.5)
-    return Anatomy(str(key), sex, age, domes=(float(dome), float(dome - .9 - .5*g[4])), **{k: float(v) for k, v in lengths.items()})
+    return Anatomy(str(key), sex, age, domes=(float(dome + .3*min(high, 0)), float(dome + .3*min(high, 0) - high)), **{k: float(v) for k, v in lengths.items()})
 
 # %% ../nbs/00b_anatomy.ipynb #070c91e0
 def _root(a): return np.sqrt(np.maximum(a, 0))
@@ -95,11 +106,17 @@ def capsule(
     t = np.clip((x*dx + z*dz)/(dx*dx + dz*dz), 0, 1)
     return 2*_root(r*r - (x-t*dx)**2 - (z-t*dz)**2)
 
-# %% ../nbs/00b_anatomy.ipynb #687cf868
-def _curves(fr, y, z, *xs): # each x(z) through its landmarks (z ascending) at depth y, for each pixel
+# %% ../nbs/00b_anatomy.ipynb #d29e42b8
+def _wave(r, z, scale): # two waves over z, about standard normal
+    from scipy.interpolate import PchipInterpolator
+    at = np.arange(z[0], z[-1] + 2*scale, scale)
+    return PchipInterpolator(at, r.normal(size=(len(at), 2)))(z)
+
+def _curves(fr, y, z, *xs, rough=None): # each x(z) through its landmarks (z ascending) at depth y, for each pixel; rough: a key and how far borders waver, cm
     from scipy.interpolate import PchipInterpolator
     n, zz = max(fr.X.shape[0]//4, 16), np.linspace(z[0], z[-1], 160)
     small, dense = cv2.resize(fr.Z, (n, n), interpolation=cv2.INTER_AREA)*float(fr.zoom(y)), PchipInterpolator(z, np.stack(xs, 1))(zz)
+    if rough: r = rng_of(*rough[0]); dense[:,:2] += rough[1]*sum(w*_wave(r, zz, s) for s, w in ((3.5, .9), (1.6, .45)))
     return [cv2.resize(np.interp(small, zz, v).astype('float32'), fr.X.shape[::-1], interpolation=cv2.INTER_LINEAR) for v in dense.T]
 
 def silhouette(
@@ -109,22 +126,43 @@ def silhouette(
     right:tuple, # x of the right border there (front or back on a lateral view, as y)
     left:tuple, # x of the left border
     deep:tuple, # half-chord in the middle there, cm
-    power:float=2. # of the section: 2 an ellipse, more a box
+    edge:tuple=.5, # how softly it ends: .5 as an ellipse, 1 as a parabola; a number, or right and left borders at the landmarks
+    rough:tuple=None # a key and how far the borders waver, cm
 )->np.ndarray: # half-chord, cm
     "What lies between two borders"
-    b0, b1, d = _curves(fr, 0 if fr.lateral else y, z, right, left, deep)
+    soft = np.ndim(edge) > 0; b0, b1, d, *e = _curves(fr, 0 if fr.lateral else y, z, right, left, deep, *(edge if soft else ()), rough=rough)
     x = (fr.at(0, 0, 0) if fr.lateral else fr.at(0, y, 0))[0]*(-1 if fr.lateral else 1)
-    u = np.abs((2*x - b0 - b1)/np.maximum(b1 - b0, .01))
-    return d*_root(1 - (u*u if power == 2 else u**power))
+    u = (2*x - b0 - b1)/np.maximum(b1 - b0, .01)
+    g = np.maximum(1 - u*u, 0)
+    if not soft: return d*(np.sqrt(g) if edge == .5 else cv2.pow(g, edge))
+    return d*cv2.exp(cv2.log(np.maximum(g, 1e-9))*np.where(u < 0, *e))*(g > 0)
 
-# %% ../nbs/00b_anatomy.ipynb #38c4181c
+# %% ../nbs/00b_anatomy.ipynb #851d1e41
+@compiled
+def _look(out, x, x0, step, table): # a table's value at each pixel
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            t = (x[i,j] - x0)/step; k = min(max(int(t), 0), len(table)-2)
+            out[i,j] = table[k] + (t-k)*(table[k+1] - table[k])
+
+def _thin(f, a, x): # a function of the patient and one coordinate, looked up in a table
+    lo, hi = float(x.min()), float(x.max()) + 1e-3; at, out = np.linspace(lo, hi, 300), np.empty(x.shape, 'float32')
+    _look(out, np.ascontiguousarray(x, 'float32'), lo, (hi-lo)/299, np.asarray(f(a, at), 'float64'))
+    return out
+
+def _coarse(fr): # the same picture with half the pixels a side: enough for what is blurred
+    n = fr.size//2
+    return replace(fr, size=n, X=cv2.resize(fr.X, (n, n), interpolation=cv2.INTER_AREA), Z=cv2.resize(fr.Z, (n, n), interpolation=cv2.INTER_AREA))
+
+def _widened(fr, m): return cv2.resize(m, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR)
+
 def cage_profile(
     a:Anatomy, # the patient
     z # height, cm
 ): # half-width there as a share of the greatest
-    "How the rib cage narrows upward"
-    s = 1 - np.clip((a.apex + 4.2 - z)/a.bell, 0, 1)
-    return np.sqrt(1 - s*s)
+    "How the rib cage narrows upward, and bulges or narrows below"
+    s = 1 - np.clip((a.apex + 4.2 - z)/a.bell, 0, 1); t = np.clip((4 - z)/13, 0, 1)
+    return np.sqrt(1 - s**2.15)*(1 + a.bulge*t*t*(3 - 2*t))/(1 + max(a.bulge, 0))
 
 def dome_heights(
     a:Anatomy, # the patient
@@ -133,7 +171,16 @@ def dome_heights(
     "The diaphragm in this breath"
     return a.domes[0] + pose.breath, a.domes[1] + pose.breath
 
-# %% ../nbs/00b_anatomy.ipynb #42bf3aca
+# %% ../nbs/00b_anatomy.ipynb #40b8f40a
+def _heart_borders(a, v): # x of the right and the left border at shares v of the heart's height
+    wide, g = 2*a.width*a.ctr, rng_of(a.key, 'heart').normal(size=7); bump = lambda at, wide: np.exp(-((v-at)/wide)**2)
+    share = np.clip(.325 - .03*a.lie + .02*g[4], .25, .4); mr, ml = wide*share, wide*(1-share)
+    shape = np.array([.74, .87, .965, 1., .985, .93, .835, .71, .585, .475, .36])**np.clip(1.05 - .16*g[5], .8, 1.4)
+    left = ml*(1 + .04*g[0]*bump(.35, .2) + .04*(g[1] + .5)*bump(.8, .13))*(shape + a.lie*np.array([.09, .06, .015, 0, -.01, -.01, .0, .02, .02, .01, 0]))
+    right = -mr*(1 + .05*g[2]*bump(.6, .25) - .08*abs(g[3])*bump(-.2, .25))*np.array([.42, .6, .8, .93, 1., 1., .95, .85, .72, .6, .48])
+    k = wide/max(np.max(left - right), np.max(left) - np.min(right))
+    return right*k, left*k
+
 def chambers_half(
     a:Anatomy, # the patient
     fr:Frame # the picture's grid
@@ -141,29 +188,36 @@ def chambers_half(
     "Right atrium, left ventricle and the left atrial appendage"
     low = sum(dome_heights(a, fr.pose))/2; big = a.ctr/.44; top = 2.2 + .25*fr.pose.breath + 1.2*(big-1)
     v = np.array([-.42, -.3, -.13, .04, .2, .36, .52, .68, .84, 1., 1.12]); z = tuple(low + v*(top-low))
-    deep = 5.6*big**.5*np.sqrt(np.clip(1 - ((v-.35)/.77)**2, 0, 1))
+    deep = 7.*big**.5*np.sqrt(np.clip(1 - ((v-.35)/.77)**2, 0, 1))
     if fr.lateral:
         back = np.array([-1.2, -1.4, -1.7, -1.9, -2.1, -2.2, -2.3, -2., -1.2, .2, 1.])*big**.7; front = np.array([5.8, 6.9, 7.3, 7.5, 7.5, 7.3, 6.8, 6., 5.2, 4.3, 3.6]) + .08*(a.depth-8.5)
         return silhouette(fr, 0, z, back, front, 5.6*big*np.sqrt(np.clip(1 - ((v-.35)/.77)**2, 0, 1)))
-    wide = 2*a.width*a.ctr; mr, ml = wide*(.3 - .025*a.lie), wide*(.7 + .025*a.lie)
-    g = rng_of(a.key, 'heart').normal(size=4); bump = lambda at, wide: np.exp(-((v-at)/wide)**2)
-    left = ml*(1 + .035*g[0]*bump(.35, .2) + .06*g[1]*bump(.75, .2))*(np.array([.74, .87, .965, 1., .985, .93, .835, .71, .585, .475, .36]) + a.lie*np.array([.06, .04, .01, 0, .0, .015, .02, .02, .01, 0, 0]))
-    right = -mr*(1 + .05*g[2]*bump(.6, .25) - .06*abs(g[3])*bump(-.2, .25))*np.array([.5, .64, .82, .94, .99, 1., .97, .9, .8, .68, .5])
-    return silhouette(fr, 3.2, z, right, left, deep, 2.8)
+    right, left = _heart_borders(a, v)
+    return silhouette(fr, 3.2, z, right + .3*spine_x(a, np.array(z)), left + .3*spine_x(a, np.array(z)), deep, (.55 + .5*abs(v-.4), np.interp(v, [-.2, .1, .6, .9], [.7, .42, .45, .8])), ((a.key, 'heart border'), .1))
 
-# %% ../nbs/00b_anatomy.ipynb #61cd80b0
+# %% ../nbs/00b_anatomy.ipynb #2017127a
+def _fat_pad(a, fr, side): # fat in the angle between heart and dome
+    right, left = _heart_borders(a, np.linspace(0, 1.12, 11)); low = dome_heights(a, fr.pose)[side > 0]
+    at = (right.min() if side < 0 else left.max()*.9), 5., low - .6
+    x, z = fr.at(*at); s, size = x*side, a.pad*(1. if side < 0 else 1.3)
+    return 2.4*_root(np.minimum(size, 1))*cv2.exp(-(np.maximum(s, 0)/(.35 + .9*size))**2 - (np.minimum(s, 0)/3)**2 - (np.maximum(z, 0)/(.4 + 1.3*size))**2 - (np.minimum(z, 0)/4)**2) if a.pad > .05 else 0*x
+
 def heart_half(
     a:Anatomy, # the patient
     fr:Frame # the picture's grid
 )->np.ndarray: # half-chord, cm
-    "The heart with the root of the great vessels: pulmonary trunk and ascending aorta"
-    up, u = .25*fr.pose.breath, a.unfold
+    "The heart with the root of the great vessels, and the fat beside it; it beats while the picture is taken"
+    up, u, g = .25*fr.pose.breath, a.unfold, rng_of(a.key, 'root').normal(size=4)
     if fr.lateral: return np.maximum(chambers_half(a, fr), ellipsoid(fr, (0, 2.8, 3.4 + up), (2.2, 2.4, 4.4))/2)
-    z = tuple(np.array([-2.5, -.5, 1., 2.2, 3.6, 5.4, 7.4]) + up)
-    root = silhouette(fr, 2.4, z, (-1.5, -2.2, -2.5 - .3*u, -2.75 - .5*u, -2.85 - .7*u, -2.6 - .5*u, -2.), (2., 2.9, 3.35, 3.3, 2.3, 1.2, .4), (.05, 2.4, 3.2, 3.4, 3., 2.2, .05))
-    return np.maximum(chambers_half(a, fr), root)
+    if fr.size >= 384: return _widened(fr, heart_half(a, _coarse(fr)))
+    z = np.array([-2.5, -.5, 1., 2.2, 3.6, 5.4, 7.4]) + up; bend, trunk = .3*spine_x(a, z), .25*g[0] + .2*(a.sex == 'F') - .15*u
+    root = silhouette(fr, 2.4, tuple(z), bend + (-1.2, -1.9, -2.3 - .3*u, -2.6 - .5*u, -2.75 - .8*u, -2.6 - .6*u, -2.), bend + (2., 3., 3.4 + trunk, 3.35 + trunk, 2.6 + .5*trunk, 1.3, .4), (.05, 2.4, 3.2, 3.3, 2.6, 1.2, .05),
+        ((1.2, 1.2, 1.1, 1., .9, 1., 1.2), (1.2, .9, .7, .7, 1., 1.2, 1.2)), ((a.key, 'root border'), .12))
+    out = np.maximum(chambers_half(a, fr), root); beat = rng_of(fr.pose.key, 'beat').uniform(.06, .28 if fr.pose.view == 'AP' else .18)
+    for side in (-1, 1): out = np.maximum(out, _fat_pad(a, fr, side))
+    return cv2.GaussianBlur(out, (0,0), beat/fr.px)
 
-# %% ../nbs/00b_anatomy.ipynb #1c1483a4
+# %% ../nbs/00b_anatomy.ipynb #198c9f2d
 def spine_x(
     a:Anatomy, # the patient
     z # height, cm
@@ -171,23 +225,38 @@ def spine_x(
     "How the spine bends sideways"
     return a.bend*np.sin(z/6.5 + .6)
 
+def _pedicle(a, fr): # half of what lies between the lungs above the heart, cm
+    (e, kz), u, k, g = _arch(a), a.unfold, a.knob, rng_of(a.key, 'pedicle').normal(size=6)
+    z = np.array([-4., 0, 1.6, kz - k - .9, kz - .55*k, kz, kz + .55*k, kz + k + .6, kz + k + 2.6, 12.5, 15, 18]); bend = .5*spine_x(a, z)
+    left = bend + (1., 1.9, 2.35 + .1*u, e - .15 - .8*a.window, e - .08, e, e - .12, e - .5, 2.75 + .2*g[0], 2.85 + .25*g[1], 3.3, 3.9)
+    right = bend + (-1., -1.9, -2.4, -2.5 - .1*g[2], -2.55 - .1*g[2], -2.5, -2.5 - .15*u, -2.55 - .35*u, -2.65 - .45*u - .15*g[3], -2.8 - .3*u, -3.2, -3.8)
+    deep = (.02, 2., 3.5, 4.7, 5.1, 5.3, 5.4, 5.7, 6.1, 6.5, 6.5, 6.)
+    return silhouette(fr, -1., tuple(z), right, left, deep, ((1.4, 1.3, 1.3, 1.1, .8, .9, 1., 1.2, 1.2, 1.1, 1.1, 1.1), (1.4, 1.3, 1.2, 1.1, .65, .5, .6, .9, 1.2, 1.1, 1.1, 1.1)), ((a.key, 'pedicle border'), .1))
+
+def _descending(a, fr): # half of what the descending aorta takes, a line beside the spine, cm
+    (e, kz), u = _arch(a), a.unfold; r = 1.2 + .15*u; low = float(spine_x(a, -12.))
+    mid = (e*.62 - .2 + .5*u + .4*float(spine_x(a, -5.)), -5, -5.)
+    return .5*np.maximum(capsule(fr, (e - r - .05, -4.5, kz - .2), mid, r), capsule(fr, mid, (.7 + .3*u + .4*low, -5, -16), r))
+
+def _arch(a): # x of the left edge of the aortic arch, and its height
+    return 1.8 + .35*a.unfold + .85*a.knob + .1*(a.width-13), 5.3 + .4*a.unfold
+
+# %% ../nbs/00b_anatomy.ipynb #fecb3aa2
 def mediastinum_half(
     a:Anatomy, # the patient
     fr:Frame # the picture's grid
 )->np.ndarray: # half of what lies between the lungs from the back forward, cm
     "Great vessels, oesophagus and spine between the lungs, with the aortic knob and the descending aorta"
     if fr.lateral: return _mediastinum_side(a, fr)
-    x, z = fr.at(0, -5, 0); u, k = a.unfold, a.knob
-    column = 1.9*(1 - ((x - spine_x(a, z))/2.5)**2).clip(0)
-    e = 1.85 + .3*u + k + .12*(a.width-13); kz = 5.3 + .4*u
-    zs = (-4., 0, 2.2, kz - k - .5, kz - .6*k, kz, kz + .6*k, kz + k + .9, kz + 4.4, 13, 17)
-    left = (1., 1.9, 2.2, 2.35 + .3*u, e - .2, e, e - .25, 2.5, 2.4, 3.1, 3.8)
-    right = (-1.2, -1.9, -2.2, -2.35, -2.45, -2.5, -2.45, -2.4, -2.35, -2.8, -3.6)
-    pedicle = silhouette(fr, -1., zs, right, left, (.02, 2., 3.2, 3.9, 4.3, 4.5, 4.4, 4.1, 4.1, 4.6, 5.), 2.3)
-    down = capsule(fr, (e - 1.35, -4.5, kz - .3), (.9 + .5*u, -5, -16), 1.3 + .15*u)*.4
-    crura = 1.1*a.depth*np.exp(-((x/4.6)**2)**2)/(1 + np.exp(((z - max(dome_heights(a, fr.pose)) + 1.9)/.7).clip(-9, 30)))
-    septum = .57*a.depth*np.exp(-(x/1.7)**2)/(1 + np.exp((z - 2.5).clip(-20, 30))) # oesophagus and pulmonary ligaments: no lung crosses the middle behind the heart
-    return np.maximum.reduce([column, pedicle, down, crura, septum])
+    if fr.size >= 384: return _widened(fr, mediastinum_half(a, _coarse(fr)))
+    x, z = fr.at(0, -5, 0); near = np.abs(x).min(0) < 9; cols = slice(*np.flatnonzero(near)[[0,-1]] + (0,1)) if near.any() else slice(0, 1)
+    part, x, z, out = fr.part(slice(None), cols), x[:,cols], z[:,cols], np.zeros_like(x)
+    s = x - _thin(spine_x, a, z); column = 1.15*cv2.exp(-(s/1.8)**4)
+    top, depth = sum(dome_heights(a, fr.pose))/2 - .6, a.depth
+    crura = 1.1*depth*cv2.exp(-(np.abs(x)/3.9)**3)*_thin(lambda a, z: 1/(1 + np.exp(((z - top)/1.3).clip(-9, 30))), a, z)
+    septum = .42*depth*cv2.exp(-((x - .5)/2.)**2)*_thin(lambda a, z: 1/(1 + np.exp(((z - 2.5)/1.5).clip(-20, 30))), a, z) # oesophagus and pulmonary ligaments: little lung crosses the middle behind the heart
+    out[:,cols] = np.maximum.reduce([column + .8*septum, septum, crura, _pedicle(a, part), _descending(a, part)])
+    return cv2.GaussianBlur(out, (0,0), .08/fr.px)
 
 def _mediastinum_side(a, fr): # half-width of what lies between the lungs, seen from the side
     spine = ellipsoid(fr, (0, -7.5, 0), (2.2, 2.6, 60))/2
@@ -196,7 +265,21 @@ def _mediastinum_side(a, fr): # half-width of what lies between the lungs, seen 
     down = capsule(fr, (1.5, -4.6, 4.6), (.5, -5.6, -16), 1.3)/2
     return np.maximum.reduce([spine, arch, pedicle, down])
 
-# %% ../nbs/00b_anatomy.ipynb #1e18115b
+# %% ../nbs/00b_anatomy.ipynb #65e55cba
+def dome_drop(
+    a:Anatomy, # the patient
+    x, # from the dome's middle toward the wall, cm; negative toward the heart
+    side:int # -1 right, 1 left
+): # cm below the top
+    "How a dome curves down: round, steeper toward the wall, with a wave of its own"
+    g = rng_of(a.key, 'dome', side).normal(size=3)
+    far = np.where(x > 0, x, 3.8*np.tanh(np.abs(x)/4.5)); hump = .3*g[0]*np.exp(-((x - 1.5*g[1])/2.8)**2)
+    return a.arch*far*far*(.048 + .0065*far) - hump*(x > -4)*np.clip((x + 4)/2, 0, 1) + .3*g[0]*np.exp(-(1.5*g[1]/2.8)**2)*np.clip((x + 5)/3, 0, 1)
+
+def _dome_line(a, pose, side, x): # cm below its top at x from its middle; the two domes meet in the middle
+    high = dome_heights(a, pose); lone = np.clip(np.abs(x + side*a.width*.47)/5, 0, 1)
+    return dome_drop(a, x*side, side)*(1 + .03*pose.breath) + (high[side > 0] - sum(high)/2)*(1 - lone*lone*(3 - 2*lone))
+
 def dome_span(
     a:Anatomy, # the patient
     fr:Frame, # the picture's grid
@@ -208,12 +291,14 @@ def dome_span(
         y, z = fr.at(6.*side, 0, top); y = -y
         g = np.maximum(top*0 - z - ((y-1.6)/4.9)**2, 0); h = np.sqrt(g/(.03 + .007*np.sqrt(g/.06)))
         return (6.2 - 2.5*h, 6.2 + h) if side > 0 else (-6.2 - h, -6.2 + 2.5*h)
-    x, z = fr.at(side*a.width*.47, 1.6, top)
-    lone = np.clip(np.abs(x + side*a.width*.47)/5, 0, 1); z = z + (top - sum(dome_heights(a, fr.pose))/2)*(1 - lone*lone*(3 - 2*lone)) # the two meet in the middle
-    x = np.abs(x)*np.where(x*side > 0, 1., .45).astype('float32')
-    return _span(1.6, 4.9*_root(-z - x*x*(.03 + .007*x)))
+    x, z = fr.at(side*a.width*.47, 1.6, top); z = z + _thin(lambda a, x: _dome_line(a, fr.pose, side, x), a, x)
+    return _span(1.6, 4.9*_root(-z))
 
-# %% ../nbs/00b_anatomy.ipynb #5afe2a5a
+# %% ../nbs/00b_anatomy.ipynb #364ba0b1
+def _apex_drop(a, x): # cm below the apex at x from the midline: steep toward the middle, sloping outward
+    u = x - a.width*(.37 + .02*a.peak)
+    return np.where(u < 0, u/2.25, u/(2.55 - .25*a.peak))**2
+
 def lung_span(
     a:Anatomy, # the patient
     fr:Frame, # the picture's grid
@@ -223,14 +308,15 @@ def lung_span(
 )->tuple: # begin and end along each ray, cm
     "Inside of the rib cage below the apex, before organs are taken away"
     x, z = -fr.X if fr.lateral else fr.X, fr.Z
-    prof = cage_profile(a, z)
+    prof = _thin(cage_profile, a, z)
     deep, wide = a.depth*np.sqrt(prof) - inset, a.width*prof - inset
     if fr.lateral: deep, wide = wide, deep
+    floor = dome_heights(a, fr.pose)[side > 0] - 5.6 if fr.lateral else dome_heights(a, fr.pose)[side > 0] - float(dome_drop(a, np.float64(a.width*.53), side)) - a.sulcus
+    if not fr.lateral: wide = wide*(1 + .02*side*a.skew)
     half = np.maximum(deep, .1)*_root(1 - (x/np.maximum(wide, .1))**2)
-    floor = dome_heights(a, fr.pose)[side > 0] - 5.6
-    half = half*np.clip((z - floor)/.6, 0, 1)
+    half = half*_root(np.clip((z - floor)/1.2, 0, 1))
     if fr.lateral: return _lung_side(a, x, z, side, half, lower)
-    tip = 3.3*_root(a.apex - lower - z - ((x - side*a.width*.41)/2.5)**2)
+    tip = 3.3*_root(a.apex + .35*side*a.skew - lower - z - _thin(lambda a, x: _apex_drop(a, x*side), a, x))
     lo, hi = _span(0., np.where(x*side > 0, half, 0)), _span(-1.5, tip)
     return np.maximum(lo[0], hi[0]), np.minimum(lo[1], hi[1])
 
@@ -239,7 +325,7 @@ def _lung_side(a, y, z, side, half, lower): # the same seen from the side
     lo, hi = (0*half, half) if side > 0 else (-half, 0*half)
     return np.maximum(lo, tip[0]), np.minimum(hi, tip[1])
 
-# %% ../nbs/00b_anatomy.ipynb #1135a749
+# %% ../nbs/00b_anatomy.ipynb #c7f7dd16
 def organ_spans(
     a:Anatomy, # the patient
     fr:Frame, # the picture's grid
@@ -251,15 +337,34 @@ def organ_spans(
     if fr.lateral: return [dome_span(a, fr, side), _span(1.6, heart), _span(0., middle)]
     return [dome_span(a, fr, side), _span(3.2, heart), (-a.depth, 2*middle - a.depth)]
 
+# %% ../nbs/00b_anatomy.ipynb #ce5f186e
+@compiled
+def _rest(out, a, b, d0, d1, h0, h1, m0, m1): # length of a..b outside three intervals
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            at, end, got = a[i,j], b[i,j], 0.
+            if end <= at: out[i,j] = 0; continue
+            for _ in range(4): # go forward from one obstacle to the next
+                for _ in range(3): # out of all that begin here
+                    if d0[i,j] <= at < d1[i,j]: at = d1[i,j]
+                    if h0[i,j] <= at < h1[i,j]: at = h1[i,j]
+                    if m0[i,j] <= at < m1[i,j]: at = m1[i,j]
+                if at >= end: break
+                stop = end
+                if d1[i,j] > d0[i,j] > at: stop = min(stop, d0[i,j])
+                if h1[i,j] > h0[i,j] > at: stop = min(stop, h0[i,j])
+                if m1[i,j] > m0[i,j] > at: stop = min(stop, m0[i,j])
+                got += stop - at; at = stop
+            out[i,j] = got
+
 def lung_chord(
     span:tuple, # from `lung_span`
     organs:list # three intervals from `organ_spans`
 )->np.ndarray: # length of each ray inside the lung, cm
-    "Lung minus the union of three organs, by inclusion and exclusion"
-    d, h, m = organs
-    one = _common(span, d) + _common(span, h) + _common(span, m)
-    two = _common(span, d, h) + _common(span, d, m) + _common(span, h, m)
-    return np.maximum(_common(span) - one + two - _common(span, d, h, m), 0)
+    "Lung minus the union of three organs"
+    parts = np.broadcast_arrays(*span, *(v for o in organs for v in o)); out = np.empty(parts[0].shape, 'float32')
+    _rest(out, *(np.ascontiguousarray(v, 'float32') for v in parts))
+    return out
 
 # %% ../nbs/00b_anatomy.ipynb #7184bdcb
 def one_lung(
@@ -286,141 +391,64 @@ def lungs(
     organs = organs or (heart_half(a, fr), mediastinum_half(a, fr))
     return one_lung(a, fr, -1, organs) + one_lung(a, fr, 1, organs)
 
-# %% ../nbs/00b_anatomy.ipynb #45c762b9
-def _smooth(p, times=3): # Chaikin: cut the corners of a closed outline
-    for _ in range(times): q = np.roll(p, -1, 0); p = np.stack([.75*p + .25*q, .25*p + .75*q], 1).reshape(-1, 2)
-    return p
-
-@compiled
-def _depths(out, c, r, h): # distance of each grid point from a closed outline, negative outside; h pixels a step
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            x, y, best, within = (j+.5)*h - .5, (i+.5)*h - .5, 1e18, False
-            for k in range(len(c)):
-                l = k-1 if k else len(c)-1
-                dx, dy = c[k]-c[l], r[k]-r[l]; t = min(max(((x-c[l])*dx + (y-r[l])*dy)/(dx*dx + dy*dy + 1e-12), 0.), 1.)
-                best = min(best, (x-c[l]-t*dx)**2 + (y-r[l]-t*dy)**2)
-                if (r[k] > y) != (r[l] > y) and x < (c[l]-c[k])*(y-r[k])/(r[l]-r[k]) + c[k]: within = not within
-            out[i,j] = np.sqrt(best) if within else -np.sqrt(best)
-
-def inside(
+# %% ../nbs/00b_anatomy.ipynb #7b3d3f15
+def soft_noise(
     fr:Frame, # the picture's grid
-    p:np.ndarray # K x 2 or K x 3 outline, cm: x, z in mid-chest (y, z on a lateral view), or x, y, z
-)->np.ndarray: # distance from the outline, cm; negative outside
-    "How deep each pixel lies within a closed outline, worked out on a coarse grid, as it changes evenly"
-    if p.shape[1] == 2: p = np.column_stack([p[:,0]*0, p[:,0], p[:,1]]) if fr.lateral else np.column_stack([p[:,0], 0*p[:,0], p[:,1]])
-    c, r, _ = project(fr, p); n = max(fr.size//4, 24); out = np.empty((n, n), 'float32')
-    _depths(out, c, r, fr.size/n)
-    return cv2.resize(out*fr.px, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR)
+    *key, # names the stream
+    scale:float=2. # size of the blobs, cm
+)->np.ndarray: # about standard normal
+    "Clouds that do not depend on the number of pixels"
+    n = max(int(fr.pose.field/scale) + 3, 4)
+    return cv2.resize(rng_of(*key).normal(size=(n, n)).astype('float32'), (fr.size, fr.size), interpolation=cv2.INTER_CUBIC)*1.4
 
-# %% ../nbs/00b_anatomy.ipynb #e71882cd
-def outline(
-    a:Anatomy, # the patient
-    pose:Pose # how the picture is taken: the arms hang on AP films and are held away on PA films
-)->np.ndarray: # K x 2, cm: x and z
-    "Neck, shoulders, arms and flanks seen from the front"
-    r, ap = rng_of(pose.key, 'outline'), pose.view == 'AP'
-    w, t, f, n = a.width, a.apex, a.fat, a.neck; sh = t - .6 - .5*a.slope
-    sides = []
-    for s in (-1, 1):
-        out = np.deg2rad(r.uniform(5, 20) if ap else r.uniform(10, 38)); d, up = np.array([np.sin(out), -np.cos(out)]), np.array([np.cos(out), np.sin(out)])
-        joint, rad = np.array([w + 3.7, sh - 3.2]), 4.4 + .7*f
-        arm = [joint + up*rad, joint + up*rad + 12*d, joint + up*rad + 40*d, joint - up*rad*.8 + 40*d, joint - up*rad*.8 + 14*d]
-        side = [(n, t+30), (n + .2, t+7.5), (n + 1., t+4.6), (n + 3.4, t+2.7), (w*.5 + 4.2, t+1.6), (w + 1.5, sh + 1.2 + .2*f), (w + 5.2, sh + .4), *arm, (w + 4. + .7*f, t - 11.5), (w + 3.6 + .8*f, t-15), (w + 3. + f, -6),
-                (w + 2.4 + 1.15*f, -12), (w + 2. + 1.3*f, -18), (w + 2.5 + 1.3*f, -40)]
-        sides.append(np.array(side)*(s, 1))
-    return _smooth(np.concatenate([sides[1], sides[0][::-1]]))
-
-# %% ../nbs/00b_anatomy.ipynb #3db7cd6b
-def outline_side(
-    a:Anatomy # the patient
-)->np.ndarray: # K x 2, cm: y and z
-    "Neck, breastbone, belly and back seen from the side"
-    d, t, f = a.depth, a.apex, a.fat
-    front = [(2.5, t+30), (2.8, t+6), (3.2, t+3), (5.5, t-.5), (d + .2 + f*.5, t-5), (d + 1.2 + .6*f, t-11), (d + 1.4 + .7*f, t-16), (d + 1.3 + .8*f, t-19.5), (d + 1. + f, t-23), (d + 1.5 + 1.6*f, t-30), (d + 2 + 1.6*f, -40)]
-    back = [(-d - 1.2 - f, -40), (-d - 1.4 - f, -16), (-d - 1.8 - .8*f - .3*a.kyphos, -4), (-d - 2. - .8*f - .6*a.kyphos, 4), (-d - 1.2 - .7*f - .5*a.kyphos, t-1), (-d + 1.4 - .3*f, t+4), (-5.5, t+7), (-5., t+30)]
-    return _smooth(np.array(front + back))
-
-def skin(
-    a:Anatomy, # the patient
-    fr:Frame # the picture's grid
-)->np.ndarray: # distance below the skin, cm
-    "How deep each pixel lies below the skin"
-    return inside(fr, outline_side(a) if fr.lateral else outline(a, fr.pose))
-
-def body(
-    a:Anatomy, # the patient
+def texture(
     fr:Frame, # the picture's grid
-    fat:float=0., # how far below the skin, cm
-    d:np.ndarray=None # distance from the skin; None to work it out
-)->np.ndarray: # length of each ray inside, cm
-    "Trunk, neck, shoulders and arms"
-    d = (skin(a, fr) if d is None else d) - .75*fat
-    if fr.lateral: return 2*(a.width + 1.8 - .3*fat)*_slab(d, 7.)/(1 + .8/(1 + np.exp((a.apex - 2 - fr.Z)/1.4)))*(1 - .25/(1 + np.exp((a.apex - 6 - fr.Z)/2)))
-    x, z = np.abs(fr.X), fr.Z
-    trunk = (a.depth + .9 + .6*(a.fat - fat))*(1 - .27/(1 + np.exp((a.apex - 1. - z)/1.8))); limb = (4.9 + 2./(1 + np.exp((a.apex - 8 - z)/2.)) + .5*(a.fat - fat)).astype('float32')
-    far = 1/(1 + np.exp((a.width + 1.6 - x)/1.1))
-    far, high = far.astype('float32'), 1/(1 + np.exp((a.apex - .5 - z)/1.3))
-    edge = 13. - 6.6*high; deep, edge = trunk + (limb - trunk)*far, edge + (5. - edge)*far
-    return 2*deep*_slab(d, edge)
+    *key # names the stream
+)->np.ndarray: # about standard normal
+    "Clouds of every size, the large ones strongest: about 1/f, as tissue has"
+    small = frame(fr.pose, fr.size//2)
+    coarse = sum(w*soft_noise(small, *key, s, scale=s) for s, w in ((4.8, .62), (2.2, .5), (1., .4)))
+    return cv2.resize(coarse, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR) + .25*soft_noise(fr, *key, .45, scale=.45) + .14*soft_noise(fr, *key, .2, scale=.2)
 
-def _slab(d, edge): return _root(1 - np.maximum(1 - np.maximum(d, 0)/edge, 0)**2)
-
-# %% ../nbs/00b_anatomy.ipynb #9936caa0
-def breasts(
-    a:Anatomy, # the patient
-    fr:Frame # the picture's grid
-)->np.ndarray: # cm
-    "Two breasts with a sharp lower and a fading upper edge"
-    out = np.zeros_like(fr.X)
-    if a.breast <= 0: return out
-    r, lying = rng_of(a.key, 'breasts'), fr.pose.view == 'AP'
-    low, size = -7.4 + r.normal()*1.1 - .7*max(a.fat-1.5, 0) + (1.5 if lying else 0), 4.6 + .55*a.breast
-    if fr.lateral:
-        d, b = a.depth + .7 + .6*a.fat, a.breast
-        p = _smooth(np.array([(d - 1, low + 2.3*size), (d + .5*b, low + 1.2*size), (d + 1.2*b, low + .4*size), (d + 1.1*b, low + .1*size), (d + .5*b, low - .15*size), (d - 1, low - .1*size)]))
-        return 1.7*size*_slab(inside(fr, p), 2.5)/(1 + np.exp(((d + .7 + fr.X)/.25).clip(-30, 30)))
-    for s in (-1, 1):
-        x, z = fr.at(s*(a.width*.56 + .16*size + (1.2 if lying else 0)), a.depth + 2, low + size*.62 + .4*r.normal())
-        out += .8*a.breast*(1 - (x/size)**2 - np.where(z > 0, z/(2.3*size), z/(.62*size))**2).clip(0)**(.55 + 1.4*(z/(1.3*size) + .2).clip(0, 1))
-    return out
-
-def pectorals(
-    a:Anatomy, # the patient
-    fr:Frame # the picture's grid
-)->np.ndarray: # muscle, cm
-    "The two pectoral muscles, whose lower edge is the front fold of the axilla"
-    out, w, t = np.zeros_like(fr.X), a.width, a.apex
-    if fr.lateral: return out
-    for s in (-1, 1):
-        p = _smooth(np.array([(s*1.5, 7, t-4), (s*w*.6, 7, t-2.5), (s*(w+4), 3, t-4.5), (s*(w+4.5), 2, t-8), (s*(w+.5), 5, t-12), (s*w*.7, 7, t-15.5), (s*3, 8, t-15), (s*1.2, 8, t-10)])[:,[0,2]])
-        out += .8*a.muscle*_slab(inside(fr, p), 4.5)
-    return out
-
-# %% ../nbs/00b_anatomy.ipynb #a611c5cd
+# %% ../nbs/00b_anatomy.ipynb #3c35bcdc
 CARINA = (.3, -1.5, 4.3)
 
 def airways(
     fr:Frame # the picture's grid
 )->np.ndarray: # cm of air
     "Trachea and main bronchi"
-    p = np.array([(.0, 1., 20), (.1, .2, 11), (-.25, -.8, 6.), CARINA, (-3., -2, 1.7), CARINA, (4.2, -2.2, 1.4)])
-    q = np.array([(.1, .2, 11), (-.25, -.8, 6.), CARINA, (-3., -2, 1.7), (-4.6, -2.6, -1.8), (4.2, -2.2, 1.4), (5.2, -3, -1.4)])
-    r, thin = np.array([.8, .84, .86, .64, .42, .56, .38]), slice(3, None)
-    return cv2.GaussianBlur(np.maximum(.95*rods(fr, p[:3], q[:3], r[:3]), .5*rods(fr, p[thin], q[thin], r[thin])), (0,0), max(.5, .05/fr.px))
+    p = np.array([(.0, 1., 20), (.1, .2, 11), (-.25, -.8, 6.), CARINA, (-2.6, -2, 2.), CARINA, (4., -2.2, 1.6)])
+    q = np.array([(.1, .2, 11), (-.25, -.8, 6.), CARINA, (-2.6, -2, 2.), (-4.2, -2.6, -1.8), (4., -2.2, 1.6), (5., -3, -1.2)])
+    r, thin = np.array([.82, .84, .86, .68, .46, .6, .4]), slice(3, None)
+    return cv2.GaussianBlur(np.maximum.reduce([.9*rods(fr, p[:1], q[:1], r[:1]), 1.3*rods(fr, p[1:3], q[1:3], r[1:3]), .95*rods(fr, p[thin], q[thin], r[thin])]), (0,0), max(.5, .07/fr.px))
 
+# %% ../nbs/00b_anatomy.ipynb #e94bf70a
 def gas(
     a:Anatomy, # the patient
     fr:Frame # the picture's grid
 )->np.ndarray: # cm of air
-    "Stomach bubble and bowel gas"
-    r, low = rng_of(fr.pose.key, 'gas'), dome_heights(a, fr.pose)[1]
-    w, h = r.uniform(1.5, 3.6), r.uniform(.6, 1.6)
-    out = r.uniform(0, 1.7)*ellipsoid(fr, (r.uniform(4, 7), 3, low - 1.2 - h), (w, 1.6, h), tilt=r.uniform(-15, 8))
-    for _ in range(r.integers(2, 9)):
-        c = r.choice([-1, 1])*r.uniform(1, 10), 4, low - r.uniform(4, 12)
-        out = np.maximum(out, r.uniform(.4, 1)*ellipsoid(fr, c, (r.uniform(.6, 2.2), r.uniform(.5, 1.4), r.uniform(.5, 1.2)), tilt=r.uniform(-40, 40)))
-    return out
+    "Air in the stomach, over a fluid level where the patient sits or stands, and in the bowel"
+    r, low, u = rng_of(fr.pose.key, 'gas'), dome_heights(a, fr.pose)[1], rng_of(fr.pose.key, 'belly').random(10)
+    w, h, out = 2. + 2.6*u[0], 1. + 1.9*u[1]**1.5, np.zeros_like(fr.X)
+    if u[2] < .75:
+        mid = a.width*.47 + (u[3]-.6)*3.5; x, z = fr.at(mid, 3, low - .7 - .5*u[4] - h); z = z + .028*(x + mid - a.width*.47)**2 # its roof runs along the dome
+        e = 1 - (x/w)**2 - (z/h)**2 + .22*soft_noise(fr, fr.pose.key, 'stomach', scale=2.4)*(z < .3*h)
+        out = (2.6 + 4.*u[5])*_root(e)*(1 + .05*soft_noise(fr, fr.pose.key, 'folds', scale=.8))
+        if fr.pose.erect and u[6] < .6: out = out/(1 + np.exp((((u[7]-.75)*h - z)/.06).clip(-30, 30)))
+    loops = _loops(r, a, low, u)
+    return np.maximum(out, .8*cv2.GaussianBlur(rods(fr, *loops), (0,0), .12/fr.px)*(1 + .1*soft_noise(fr, fr.pose.key, 'stool', scale=.8))).astype('float32')
+
+def _loops(r, a, low, u): # balls in a row: haustra of the colon, small bowel
+    ways, out = [], []
+    if u[8] < .5: ways.append((np.array([(3.5, low-7), (6.5, low-3.6), (a.width*.8, low - 2.2 - 2*u[9]), (a.width*.9, low - 7), (a.width*.86, low-12)]), 1.4)) # at the spleen
+    if u[9] < .25: ways.append((np.array([(-a.width*.8, low-12), (-a.width*.78, low-7.5), (-6, low-6.6), (-1, low-9)]), 1.3)) # at the liver
+    for _ in range(r.integers(-3, 3)): c = np.array([r.uniform(-9, 9), low - r.uniform(8, 14)]); ways.append((c + np.cumsum(r.normal(size=(4,2))*1.8, 0), .5)) # small bowel
+    for way, size in ways:
+        p = _path(np.column_stack([way, 0*way]), 40)[:,:2]; t, i, end = r.uniform(0, 12), [], r.uniform(22, 40)
+        while t < end: i.append(int(t)); t += r.choice([2, 3, 3, 4])
+        out.append(np.column_stack([p[i,0] + .25*r.normal(size=len(i)), 4 + 0*p[i,0], p[i,1] + .25*r.normal(size=len(i)), size*r.uniform(.6, 1.25, len(i))*(.75 + .5*u[7])]))
+    c = np.concatenate(out) if out else np.zeros((0, 4))
+    return c[:,:3], c[:,:3] + (.05, 0, 0), c[:,3]
 
 # %% ../nbs/00b_anatomy.ipynb #3ebcf3a2
 @compiled
@@ -510,7 +538,193 @@ def _path(p, n): # n points along a smooth curve through the given ones
     p = np.asarray(p, 'float64'); t = np.r_[0, np.cumsum(np.sqrt((np.diff(p, axis=0)**2).sum(1)))]
     return PchipInterpolator(t, p)(np.linspace(0, t[-1], n))
 
-# %% ../nbs/00b_anatomy.ipynb #2c20f3ef
+# %% ../nbs/00b_anatomy.ipynb #442ce7fe
+def shoulder(
+    a:Anatomy, # the patient
+    pose:Pose, # how the picture is taken: the arms hang on AP films and are held away, the shoulders rolled forward, on PA films
+    s:int # -1 right, 1 left
+)->dict: # top of the shoulder and centre of the humeral head (cm), direction of the arm, how far it is raised (degrees) and the blade turned out (cm)
+    "How one shoulder stands"
+    r, ap = rng_of(pose.key, 'shoulders'), pose.view == 'AP'
+    both, own = r.normal(size=4), rng_of(pose.key, 'shoulder', s).normal(size=4)
+    up = float(np.clip(6.5 + 5.5*both[0] + 3.5*own[0], -3, 26) if ap else np.clip(30 + 15*both[0] + 4*own[0], 6, 68)); b = np.deg2rad(up)
+    top = a.apex + (.2 if ap else -.2) - .75*(a.slope - 1.7) + (1.3 if ap else .9)*both[1] + .35*own[1] + .02*up
+    out = (-.6 + .6*both[2] if ap else 1.2 + .6*both[2]) + .3*own[2]
+    x = a.width + 3.4 + .4*out + .25*own[3]
+    return dict(top=np.array([s*x, -.6, top]), head=np.array([s*(x + 1.2), -1.4, top - 2.9]), way=np.array([s*np.sin(b), .25*np.sin(b), -np.cos(b)]), raised=up, out=out)
+
+# %% ../nbs/00b_anatomy.ipynb #45c762b9
+def _smooth(p, times=3): # Chaikin: cut the corners of a closed outline
+    for _ in range(times): q = np.roll(p, -1, 0); p = np.stack([.75*p + .25*q, .25*p + .75*q], 1).reshape(-1, 2)
+    return p
+
+@compiled
+def _depths(out, c, r, h): # distance of each grid point from a closed outline, negative outside; h pixels a step
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            x, y, best, within = (j+.5)*h - .5, (i+.5)*h - .5, 1e18, False
+            for k in range(len(c)):
+                l = k-1 if k else len(c)-1
+                dx, dy = c[k]-c[l], r[k]-r[l]; t = min(max(((x-c[l])*dx + (y-r[l])*dy)/(dx*dx + dy*dy + 1e-12), 0.), 1.)
+                best = min(best, (x-c[l]-t*dx)**2 + (y-r[l]-t*dy)**2)
+                if (r[k] > y) != (r[l] > y) and x < (c[l]-c[k])*(y-r[k])/(r[l]-r[k]) + c[k]: within = not within
+            out[i,j] = np.sqrt(best) if within else -np.sqrt(best)
+
+def inside(
+    fr:Frame, # the picture's grid
+    p:np.ndarray # K x 2 or K x 3 outline, cm: x, z in mid-chest (y, z on a lateral view), or x, y, z
+)->np.ndarray: # distance from the outline, cm; negative outside
+    "How deep each pixel lies within a closed outline, worked out on a coarse grid, as it changes evenly"
+    if p.shape[1] == 2: p = np.column_stack([p[:,0]*0, p[:,0], p[:,1]]) if fr.lateral else np.column_stack([p[:,0], 0*p[:,0], p[:,1]])
+    c, r, _ = project(fr, p); n = max(fr.size//4, 24); out = np.empty((n, n), 'float32')
+    _depths(out, c, r, fr.size/n)
+    return cv2.resize(out*fr.px, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR)
+
+# %% ../nbs/00b_anatomy.ipynb #6e95c923
+def outline(
+    a:Anatomy, # the patient
+    pose:Pose # how the picture is taken
+)->np.ndarray: # K x 2, cm: x and z
+    "Neck, shoulders and flanks seen from the front; no two sides are alike"
+    r = rng_of(a.key, 'outline'); w, t, f, n = a.width, a.apex, a.fat, a.neck
+    waist, trap, sides = r.normal()*.7, r.normal()*.6, []
+    for s in (-1, 1):
+        sh = shoulder(a, pose, s)['top'][2]; e = r.normal(size=6)*(.15, .3, .4, .4, .5, .5)
+        side = [(n + e[0], t+30), (n + .2 + e[0], t+7.5), (n + 1.1 + e[0], t+4.8 + .4*trap), (n + 3.4, t+3.1 + trap), (w*.5 + 4.4, .5*(t + 1.7 + sh + 1.9) + .5*trap), (w + .8, sh + 1.3 + .3*f), (w + 3.4, sh - .6), (w + 3.9, sh - 4.2),
+                (w + 3.3 + .5*f, t - 10 + e[1]), (w + 2.9 + .7*f + .5*e[2], t - 14), (w + 2.6 + f + .6*e[3], -5), (w + 2.2 + 1.15*f + .6*e[4], -11), (w + 1.9 + 1.3*f + waist + .6*e[5], -18), (w + 2.4 + 1.3*f + 1.5*waist, -24), (w + 3 + 1.3*f, -48)]
+        sides.append(np.array(side)*(s, 1))
+    return _smooth(np.concatenate([sides[1], sides[0][::-1]]))
+
+# %% ../nbs/00b_anatomy.ipynb #d8f31a8d
+def outline_side(
+    a:Anatomy # the patient
+)->np.ndarray: # K x 2, cm: y and z
+    "Neck, breastbone, belly and back seen from the side"
+    d, t, f = a.depth, a.apex, a.fat
+    front = [(2.5, t+30), (2.8, t+6), (3.2, t+3), (5.5, t-.5), (d + .2 + f*.5, t-5), (d + 1.2 + .6*f, t-11), (d + 1.4 + .7*f, t-16), (d + 1.3 + .8*f, t-19.5), (d + 1. + f, t-23), (d + 1.5 + 1.6*f, t-30), (d + 2 + 1.6*f, -40)]
+    back = [(-d - 1.2 - f, -40), (-d - 1.4 - f, -16), (-d - 1.8 - .8*f - .3*a.kyphos, -4), (-d - 2. - .8*f - .6*a.kyphos, 4), (-d - 1.2 - .7*f - .5*a.kyphos, t-1), (-d + 1.4 - .3*f, t+4), (-5.5, t+7), (-5., t+30)]
+    return _smooth(np.array(front + back))
+
+def skin(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->np.ndarray: # distance below the skin, cm
+    "How deep each pixel lies below the skin"
+    return inside(fr, outline_side(a) if fr.lateral else outline(a, fr.pose))
+
+# %% ../nbs/00b_anatomy.ipynb #038700f8
+def body(
+    a:Anatomy, # the patient
+    fr:Frame, # the picture's grid
+    fat:float=0., # how far below the skin, cm
+    d:np.ndarray=None # distance from the skin; None to work it out
+)->np.ndarray: # length of each ray inside, cm
+    "Trunk, neck, shoulders and arms"
+    d = (skin(a, fr) if d is None else d) - .75*fat
+    if fr.lateral: return 2*(a.width + 1.8 - .3*fat)*_slab(d, 7.)/(1 + .8/(1 + np.exp((a.apex - 2 - fr.Z)/1.4)))*(1 - .25/(1 + np.exp((a.apex - 6 - fr.Z)/2)))
+    x, z = np.abs(fr.X), fr.Z; up = 1/(1 + np.exp((a.apex - 8 - z)/1.6))
+    trunk = (a.depth + .9 + .6*(a.fat - fat))*(1 - .27/(1 + np.exp((a.apex - 1. - z)/1.8))); limb = 8. - 1.2*up + .5*(a.fat - fat)
+    far = (1/(1 + np.exp((a.width + 1.6 - x)/1.1))).astype('float32')
+    high = 1/(1 + np.exp((a.apex - .5 - z)/1.3)); edge = 13. - 6.6*high
+    deep, edge = trunk + (limb - trunk)*far, edge + (5. + 3.5*up - edge)*far
+    trunk, limbs = (2*deep*_slab(d, edge)).astype('float32'), 1.2*arms(a, fr, fat)
+    return np.cbrt(trunk*trunk*trunk + limbs*limbs*limbs)
+
+# %% ../nbs/00b_anatomy.ipynb #883215eb
+def arms(
+    a:Anatomy, # the patient
+    fr:Frame, # the picture's grid
+    fat:float=0. # how far below the skin, cm
+)->np.ndarray: # length of each ray inside, cm
+    "Two upper arms under their deltoid muscles"
+    r, parts, at = rng_of(a.key, 'arms'), [], np.linspace(0, 48, 24)
+    thick = .2 + .5*a.fat + .35*a.muscle + .25*r.normal() - .55*fat
+    rad = np.interp(at, (0, 2, 6, 11, 16, 22, 30, 34, 48), (4.6, 4.8, 4.4, 4.0, 4.1, 4.0, 3.5, 3.9, 3.)) + thick
+    for s in (-1, 1):
+        h = shoulder(a, fr.pose, s); p = h['head'] + h['way']*at[:,None] + (0, 0, -.4)
+        parts.append((p[:-1], p[1:], np.maximum(rad[1:], .5)))
+    return rods(fr, *(np.concatenate(v) for v in zip(*parts)))
+
+def _slab(d, edge): e = np.maximum(1 - np.maximum(d, 0)/edge, 0); e = e*e; return _root(1 - e*e) # steep at the skin
+
+# %% ../nbs/00b_anatomy.ipynb #df44b16b
+def breasts(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->np.ndarray: # cm
+    "Two breasts with a sharp lower and a fading upper edge; no two alike, lying ones flatter and farther out"
+    out = np.zeros_like(fr.X)
+    if a.breast <= 0: return out
+    r, lying = rng_of(a.key, 'breasts'), fr.pose.view == 'AP'
+    b = a.breast; sag = .5*max(b - 2.5, 0) + .035*max(a.age - 35, 0) + r.normal()*1.6; size = 5.4 + .5*b + .4*r.normal(); low = -6.6 - sag + (1. if lying else 0)
+    if fr.lateral:
+        d = a.depth + .7 + .6*a.fat
+        p = _smooth(np.array([(d - 1, low + 2.3*size), (d + .5*b, low + 1.2*size), (d + 1.2*b, low + .4*size), (d + 1.1*b, low + .1*size), (d + .5*b, low - .15*size), (d - 1, low - .1*size)]))
+        return 1.7*size*_slab(inside(fr, p), 2.5)/(1 + np.exp(((d + .7 + fr.X)/.25).clip(-30, 30)))
+    for s in (-1, 1):
+        e = r.normal(size=4); wide, under, over = np.minimum(size*(1 + .05*e[0] + .07*lying), 9.5), size*(.72 + .06*e[1]) + .3*sag, size*2.1
+        x, z = fr.at(s*(a.width*.5 + .14*size + .16*b + .4*e[2] + (.5 if lying else 0)), a.depth + 2, low + .6*e[3] + (.4 if s > 0 else 0))
+        x = x - s*.16*np.minimum(-z, 0); x = np.where(x*s > 0, x*.94, x*1.05).astype('float32'); u = (x/wide)**2
+        out += (1.25*b*(.75 if lying else 1))*(1 - u - np.where(z > 0, z/over, z/under)**2).clip(0)**(.5 + 1.4*(z/(.6*over) + .15).clip(0, 1))
+    return out
+
+def pectorals(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->np.ndarray: # muscle, cm
+    "The two pectoral muscles, whose lower edge is the front fold of the axilla"
+    out, w, t, r = np.zeros_like(fr.X), a.width, a.apex, rng_of(a.key, 'pectorals')
+    if fr.lateral: return out
+    for s in (-1, 1):
+        h = shoulder(a, fr.pose, s); hx, hz = s*h['head'][0], h['head'][2]; k, far = r.normal(size=2)*(.8, .5), h['way']
+        arm = (hx + 5.*s*far[0] - .5, hz - 5*abs(far[2]))
+        p = np.array([(1.5, t-4), (w*.6, t-2.5), (hx - 1, hz - .5), arm, (w*.5 + .5*arm[0] - .6, min(arm[1] - 2.2, t - 10) + .3*far[1]), (w*.78, t - 14 + k[0]), (w*.45, t - 16 + k[1]), (3, t-15), (1.2, t-10)])
+        p = _smooth(p*(s, 1))
+        out += .8*a.muscle*_slab(inside(fr, p), 5.)
+    return out
+
+# %% ../nbs/00b_anatomy.ipynb #c7ee7263
+def chin(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->tuple: # soft tissue and bone, cm
+    "Head and lower jaw where they hang into the picture"
+    r, ap = rng_of(fr.pose.key, 'chin'), fr.pose.view == 'AP'
+    if fr.lateral or r.random() > (.36 if ap else .1): return 0., 0.
+    x, z, w = r.normal()*1.6, a.apex + r.uniform(1.4, 4.6) + (0 if ap else 1.4), r.uniform(5.4, 6.6)
+    out = ellipsoid(fr, (x, 5., z + 7.5), (w, 5.5, 7.5), tilt=r.normal()*8)
+    jaw = ellipsoid(fr, (x, 5., z + 7.3), (w - 1.2, 5., 6.3)) - ellipsoid(fr, (x, 5., z + 7.8), (w - 1.8, 4.8, 5.9))
+    return .85*out, .16*np.maximum(jaw, 0)
+
+def skin_folds(
+    a:Anatomy, # the patient
+    fr:Frame, # the picture's grid
+    d:np.ndarray # distance below the skin, cm
+)->np.ndarray: # cm
+    "Loose skin pushed up by the detector: thickest at one edge, fading away from it"
+    r, out = rng_of(fr.pose.key, 'folds'), np.zeros_like(fr.X)
+    if fr.pose.view != 'AP' or r.random() > .12 + .003*a.age: return out
+    for _ in range(r.integers(1, 3)):
+        s = r.choice([-1, 1]); x, z = s*(fr.X - s*a.width*r.uniform(.72, 1.05)), fr.Z - r.uniform(-4, 3)
+        e = x - r.uniform(-.1, .35)*z - r.uniform(-.012, .012)*z*z
+        out += r.uniform(.25, .7)*np.exp(-(e/2.2).clip(0, 9))/(1 + np.exp((-e/.05).clip(-30, 30)))*np.exp(-(z/r.uniform(4, 8))**2)
+    return out*(d > 0)
+
+# %% ../nbs/00b_anatomy.ipynb #89a0f80e
+def shell(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->tuple: # soft tissue and fat, cm
+    "What lies round the rib cage, gas of the belly taken away"
+    d = skin(a, fr); outer, inner = body(a, fr, 0., d), body(a, fr, a.fat, d)
+    breast, fold = breasts(a, fr), np.minimum(pectorals(a, fr), outer*.2) + skin_folds(a, fr, d)
+    lard = np.maximum(outer - inner, 0) + .65*breast
+    if not fr.lateral: # the stripe of fat beside the peritoneum
+        stripe = (.4 + .35*a.fat)*np.exp(-((d - 1.1*a.fat - 1.7)/.3)**2)/(1 + np.exp(((fr.Z - min(dome_heights(a, fr.pose)) + 5)/1.2).clip(-30, 30)))
+        lard, inner = lard + 3*stripe, inner - 3*stripe
+    return np.maximum(inner - gas(a, fr), 0) + .35*breast + fold + chin(a, fr)[0], lard
+
+# %% ../nbs/00b_anatomy.ipynb #6132cb32
 RIB_FALL = (.38, .56, .72, .86, .97, 1.06, 1.12, 1.16, 1.18, 1.12, .8, .6) # of each rib, relative to `2*rib_drop`
 RIB_REACH = (.70, .73, .755, .77, .78, .79, .79, .78, .76, .70, .52, .34) # angle of the front end, in half-turns from the spine
 
@@ -518,106 +732,164 @@ def rib_paths(
     a:Anatomy, # the patient
     breath:float # how far the diaphragm stands above full inspiration, cm
 )->list: # of K x 3 arrays, cm
-    "Twelve pairs of ribs"
-    out = []
+    "Twelve pairs of ribs; spacing and slope differ from patient to patient, a little from rib to rib"
+    out, r = [], rng_of(a.key, 'ribs'); g, own, fall_ = r.normal(size=3), r.normal(size=(12, 3))*(.13, .08, .08), r.normal(size=(12, 2))*.035
     for i, (fall, reach) in enumerate(zip(RIB_FALL, RIB_REACH)):
-        z0 = a.apex + 1.6 - 2.28*i - .02*i*i
-        t = np.linspace(0, 1, 30)
-        ang = np.pi*(.035 + (reach - .035)*t)
-        drop = (2*a.rib_drop - .22*breath)*fall*(.15*t + .85*t**2.6)
-        z = z0 + .9*np.sin(np.pi*np.clip(t*2.6, 0, 1)) - drop
-        prof = cage_profile(a, np.minimum(z0 - drop, a.apex + .6))
-        rad = .34 + .66*np.clip(t/.16, 0, 1)**.7
-        x = 2.1*(1-np.clip(t/.1, 0, 1)) + (a.width*prof + .35)*np.sin(ang)*rad
-        y = -(a.depth*np.sqrt(prof) + .2)*np.cos(ang)
-        out += [np.stack([s*x + spine_x(a, z0)*(1-t), y, z], 1) for s in (-1, 1)]
+        t = np.linspace(0, 1, 30); ang = np.pi*(.035 + (reach + .02*g[2] - .035)*t)
+        for k, s in enumerate((-1, 1)):
+            z0 = a.apex + .9 - (2.23 + .05*g[0])*i - .02*i*i + (own[i,0] + own[i,1+k])*(i > 0)
+            drop = (2*a.rib_drop + .9*g[1] - .22*breath)*fall*(1 + fall_[i,k])*(.15*t + .85*t**2.6)
+            z = z0 + .9*np.sin(np.pi*np.clip(t*2.6, 0, 1)) - drop
+            prof = cage_profile(a, np.minimum(z0 - drop, a.apex + .6)); rad = .34 + .66*np.clip(t/.16, 0, 1)**.7
+            x = 2.1*(1-np.clip(t/.1, 0, 1)) + (a.width*prof + .35)*np.sin(ang)*rad
+            out.append(np.stack([s*x + spine_x(a, z0)*(1-t), -(a.depth*np.sqrt(prof) + .2)*np.cos(ang), z], 1))
     return out
 
 def clavicle_paths(
     a:Anatomy, # the patient
     pose:Pose=None # how the picture is taken; raised arms lift the outer ends
 )->list: # of K x 3 arrays, cm
-    "Two clavicles, bent like an S"
-    z, w, up = a.apex - 3.5, a.width, .5*(1.6 - a.slope) + (.4 if pose is None or pose.view == 'AP' else 0.)
-    p = [(1.4, 7., z-1.5), (3.8, 7.4, z-.9 + .1*up), (w*.48, 6., z + .1 + .4*up), (w*.68, 4., z + .8 + .7*up), (w*.9, 1.5, z + 1.1 + up), (w+2.6, .2, z + .75 + 1.1*up)]
-    return [_path(np.array(p)*(s,1,1), 26) for s in (-1, 1)]
+    "Two clavicles, bent like an S, from the manubrium to the acromion"
+    pose, w, r, out = pose or Pose('0', 'AP', 85, 0., 0., (0., 0.), 0., 38., (0.,)*4, 1e5, .4, True), a.width, rng_of(a.key, 'clavicles'), []
+    bow = r.normal()*.35 + .4
+    for s in (-1, 1):
+        e = shoulder(a, pose, s)['top'] - (0, 0, .15); z, own = a.apex - 4.9, r.normal()*.15; x = s*e[0]; up = lambda k: z + k*(e[2] - z)
+        p = [(1.5, 7., z - .1), (3.6, 7.5, up(.2) + .5*bow + own), (1.5 + .33*(x-1.5), 6.6, up(.4) + bow + own), (1.5 + .56*(x-1.5), 4.6, up(.63) + .45*bow), (1.5 + .78*(x-1.5), 2., up(.86) - .45*bow), (x - 1.6, .4, up(1.) - .4*bow), (x, e[1], e[2])]
+        out.append(_path(np.array(p)*(s,1,1), 30))
+    return out
 
-# %% ../nbs/00b_anatomy.ipynb #e0f994e4
+# %% ../nbs/00b_anatomy.ipynb #9f36527a
 def blade(
     a:Anatomy, # the patient
     pose:Pose, # how the picture is taken
     s:int # -1 right, 1 left
 )->dict: # named points, cm
     "Landmarks of a scapula and the head of the humerus"
-    r = rng_of(pose.key, 'blade', s)
-    out = r.uniform(-1., .8) if pose.view == 'AP' else r.uniform(.2, 2.) # how far it is turned outward
-    w, t = a.width - 2.2 + out, a.apex - .6 - .5*a.slope
-    at = lambda x, y, z: np.array([s*(w + x), y, t + z])
-    return dict(glenoid=at(4., -3, -3.4), neck=at(2.9, -4.5, -3.6), upper=at(-3.4 + .5*out, -7.5, .6), root=at(-4. + .4*out, -8.5, -2.6), tip=at(-1.6 + .3*out, -9, -13.4), side=at(1.2, -7.5, -8.2),
-                acromion=at(5.4, -2.2, -.3), coracoid=at(3.2, .5, -1.8), notch=at(.8, -5.5, -.8), head=at(5.9, -1.8, -3.3))
+    h = shoulder(a, pose, s); g, c = h['head'] - (s*2.1, 0, .1), np.deg2rad(.36*(h['raised'] - 12)) # the blade swings out with the arm
+    def at(x, y, z): return g + np.array([s*(x*np.cos(c) - z*np.sin(c)), y, z*np.cos(c) + x*np.sin(c)])
+    o, f = .3*h['out'], 1 - .05*h['out']
+    return dict(glenoid=at(0, -1.4, 0), neck=at(-1.3, -3, -.4), upper=at(-7.*f + o, -6, 2.9), root=at(-8.2*f + o, -7, .8), low=at(-8.*f + o, -7.3, -4), tip=at(-5.6*f + o, -7.5, -10.6), edge=at(-4.5*f + o, -7.2, -10), side=at(-2.5*f, -6, -4.8), beneath=at(-.5, -2.4, -2.1),
+                spine=at(-4.2*f, -7, 2.), acromion=h['top'] + (s*.6, -1., .2), tipped=h['top'] + (s*2.1, .6, -.25), coracoid=at(-1.7, 2., 1.1), beak=at(-.7, 3., .6), notch=at(-3., -4., 2.4), head=h['head'])
 
-def bone_tubes(
-    a:Anatomy, # the patient
-    pose:Pose # how the picture is taken
-)->list: # of path (K x 3, cm), radius (cm), keywords of `tube_points`
-    "Ribs, clavicles, arms, the rims of the scapulae and the breastbone"
-    out = []
-    for path in rib_paths(a, pose.breath):
-        k = min(len(path)-1, 19)
-        out += [(path[:k], .6, dict(hollow=.88, flat=.5, density=1.2)), (path[:k], .54, dict(flat=.13, density=.8)), (path[1:k] - (0, 0, .5), .12, dict(flat=.7)), (path[k-1:], .72, dict(hollow=.88, flat=.4, density=1.2)), (path[k-1:], .64, dict(flat=.1, density=.8))]
-    for path in clavicle_paths(a, pose): rad = np.interp(np.linspace(0, 1, 25), [0, .03, .12, .3, .6, .85, .97, 1], [.7, .95, .84, .64, .58, .68, .74, .5]); out += [(path, rad, dict(hollow=.86, flat=.8, density=3.)), (path, .9*rad, dict(flat=.32, density=3.))]
-    for s in (-1, 1):
-        b = blade(a, pose, s); P = lambda *k: _path([b[i] for i in k], 14)
-        out += [(P('neck', 'side', 'tip'), np.linspace(.36, .1, 13), dict(flat=.7, density=3.)), (P('tip', 'root', 'upper'), .16, dict(flat=.7, density=1.2)), (P('upper', 'notch', 'neck'), .2, dict(flat=.8)), (P('root', 'notch', 'acromion'), np.linspace(.2, .6, 13), dict(flat=.2)),
-                (P('notch', 'coracoid'), np.linspace(.3, .5, 13), dict(flat=.25)), (np.stack([b['glenoid'], b['neck']]), 1.2, dict(flat=.1, density=5.))]
-    return out
+# %% ../nbs/00b_anatomy.ipynb #c128de18
+@compiled
+def _bones(out, tmp, deep, c, r, e, s, R, Q, W, M, rib, sign, first, cm): # bands and shells: along each bone the segment counts that a pixel lies deepest in; summed over bones
+    n = out.shape[0]
+    for b in range(len(first) - 1):
+        i0, i1, j0, j1 = n, 0, n, 0
+        for k in range(first[b], first[b+1]):
+            big = max(R[k], Q[k]) + 1; u0, u1 = max(int(min(r[k], s[k]) - big), 0), min(int(max(r[k], s[k]) + big) + 2, n)
+            v0, v1 = max(int(min(c[k], e[k]) - big), 0), min(int(max(c[k], e[k]) + big) + 2, n)
+            i0, i1, j0, j1 = min(i0, u0), max(i1, u1), min(j0, v0), max(j1, v1)
+            dx, dy = e[k]-c[k], s[k]-r[k]; L2 = dx*dx + dy*dy + 1e-9; f = sign[b]/np.sqrt(L2)
+            for i in range(u0, u1):
+                for j in range(v0, v1):
+                    x, y = j-c[k], i-r[k]; w = (x*dx + y*dy)/L2; t = min(max(w, 0.), 1.); g = R[k] + t*(Q[k] - R[k])
+                    d2 = (x-t*dx)**2 + (y-t*dy)**2
+                    if d2 >= (g + .5)**2 or 1 + g - np.sqrt(d2) <= deep[i,j] or rib[b] and (w < 0 and k == first[b] or w > 1 and k == first[b+1]-1): continue
+                    deep[i,j] = 1 + g - np.sqrt(d2)
+                    if rib[b]:
+                        d = np.sqrt(d2); u, v = d/g, f*(dx*y - dy*x)/g; up, lo = (v + .84)/.13, (v - .82)/.17
+                        val = M[k]*min(g + .5 - d, 1.)*(1 - .25*u*u + rib[b]*(.5*np.exp(-up*up) + .8*np.exp(-lo*lo)))
+                    else:
+                        h = max(g - W[k], 0.); val = 2*cm*M[k]*(np.sqrt(max(g*g - d2, 0.)) - .84*np.sqrt(max(h*h - d2, 0.)))
+                    tmp[i,j] = val
+        for i in range(i0, i1):
+            for j in range(j0, j1): out[i,j] += tmp[i,j]; tmp[i,j] = 0; deep[i,j] = 0
 
-# %% ../nbs/00b_anatomy.ipynb #48fdec1e
+# %% ../nbs/00b_anatomy.ipynb #ec6f8877
+def bones(
+    fr:Frame, # the picture's grid
+    parts:list # of path (K x 3, cm), radius at each point (cm), wall of a shell (cm), strength, rims of a rib (0 for a shell)
+)->np.ndarray: # bone, cm
+    "Ribs as bands of even thickness between rims, other bones as dense walls round spongy bone a sixth as dense"
+    out = np.zeros((3, fr.size, fr.size), 'float32'); p = np.concatenate([b[0] for b in parts]); n = [len(b[0]) for b in parts]
+    each = lambda i: np.concatenate([np.broadcast_to(np.asarray(b[i], 'float64'), k) for b, k in zip(parts, n)])
+    c, r, m = project(fr, p); begin = np.ones(len(p), bool); begin[np.cumsum(n) - 1] = False; k = np.flatnonzero(begin)
+    R, W, M, first = each(1)*m/fr.px, each(2)*m/fr.px, each(3), np.concatenate([[0], np.cumsum(np.array(n) - 1)])
+    rims, side = (np.array([b[i] for b in parts], 'float64') for i in (4, 5))
+    long_ = np.sqrt(((p[k+1] - p[k])**2).sum(1))/fr.px; seen = np.hypot(c[k+1] - c[k], r[k+1] - r[k])
+    M = M[k]*np.where(np.repeat(rims, np.diff(first)) > 0, np.clip(long_/np.maximum(seen, .3*R[k] + .1), 1, 1.7), 1.) # a rib that runs along the ray
+    _bones(*out, c[k], r[k], c[k+1], r[k+1], R[k], R[k+1], W[k], M, rims, side, first, fr.px)
+    return out[0]
+
+# %% ../nbs/00b_anatomy.ipynb #d5e9291a
 def humeri(
     a:Anatomy, # the patient
     pose:Pose # how the picture is taken
 )->list: # of path, radius, keywords
     "Two upper arms, in the direction that the outline has them"
-    r, ap, out = rng_of(pose.key, 'outline'), pose.view == 'AP', []
+    out, at = [], np.linspace(.3, 34, 69)
     for s in (-1, 1):
-        t = np.deg2rad(r.uniform(5, 20) if ap else r.uniform(10, 38)); h = blade(a, pose, s)['head']; d = np.array([s*np.sin(t), 0, -np.cos(t)])
-        neck = [h + d*.6, h + d*3., h + d*6., h + d*26]
-        rad = np.interp(np.linspace(.6, 26, 26), [.5, 2.5, 4, 6, 9, 26], [2.1, 1.75, 1.45, 1.25, 1.12, 1.08])
-        come = np.interp(np.linspace(.6, 26, 26), [.6, 2.5, 6, 26], [.02, .2, 1, 1]); out += [(_path(neck, 27), rad, dict(hollow=.76, flat=.5*come, density=2.)), (_path(neck, 27), .9*rad, dict(flat=.12*np.minimum(come*3, 1)))] # out of the head
+        h = shoulder(a, pose, s); d = h['way']; side = np.array([s*np.cos(np.deg2rad(h['raised'])), 0, np.sin(np.deg2rad(h['raised']))])
+        path = h['head'] + d*at[:,None] + side*np.interp(at, (0, 3, 7), (0, .45, .3))[:,None]
+        rad = np.interp(at, (.3, 2., 4, 6, 9, 24, 29, 33), (2.1, 1.95, 1.6, 1.33, 1.15, 1.1, 1.4, 2.4)); out += [(path, rad, dict(hollow=.7)), (path, .7*rad, {})] # wall and core
     return out
 
-def bone_points(
+# %% ../nbs/00b_anatomy.ipynb #758c4fb7
+def ribs(
     a:Anatomy, # the patient
-    pose:Pose, # how the picture is taken
-    px:float # side of a pixel, cm
-)->tuple: # M x 3 points, M volumes
-    "All tubular bones as points"
-    tubes = bone_tubes(a, pose) + ([] if pose.view == 'LATERAL' else humeri(a, pose))
-    n = [len(p)-1 for p, *_ in tubes]
-    each = lambda vs: np.concatenate([np.broadcast_to(np.asarray(v, 'float64'), k) for v, k in zip(vs, n)])
-    kw = {k: each([t[2].get(k, v) for t in tubes]) for k, v in dict(hollow=0., flat=1., density=1.6).items()}
-    pts, vol = tube_points(np.concatenate([p[:-1] for p, *_ in tubes]), np.concatenate([p[1:] for p, *_ in tubes]), each([r for _, r, _ in tubes]), px, **kw)
-    return pts, vol*a.bone
+    fr:Frame # the picture's grid
+)->np.ndarray: # bone, cm
+    "Behind a broad band between two rims, in front wider, thinner and fainter"
+    out, r, k = [], rng_of(a.key, 'rib bone'), 19; high, firm = np.clip(.64 + .06*r.normal(), .52, .78), np.clip(.36 + .06*r.normal(), .24, .52)
+    for i, path in enumerate(rib_paths(a, fr.pose.breath)):
+        size, s, at = high*(.82 if i < 2 else .78 if i > 19 else 1)*(1 + .05*r.normal()), 1. if i % 2 else -1., np.arange(len(path))
+        wide = size*np.interp(at, (0, 3, 8, 18, 24, 28), (.72, .9, 1.05, .98, 1.12, 1.25)); thick = firm*np.interp(at, (0, 2, 4, 14, 18, 22, 27, 29), (.3, .7, .95, 1., .8, .5, .4, .3))
+        out += [(path[:k], wide[:k], 0., thick[:k], 1., s), (path[k-1:], wide[k-1:], 0., thick[k-1:], .55, -s)]
+    return bones(fr, out)
 
-# %% ../nbs/00b_anatomy.ipynb #c658d38d
+# %% ../nbs/00b_anatomy.ipynb #eb5da22e
+def long_bones(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->np.ndarray: # bone, cm
+    "Clavicles, upper arms and the thick parts of the scapulae"
+    out = []
+    for path in clavicle_paths(a, fr.pose): t = np.linspace(0, 1, len(path)); out.append((path, np.interp(t, (0, .04, .14, .4, .62, .85, 1), (.9, .98, .7, .53, .52, .6, .4)), np.interp(t, (0, .15, .5, .85, 1), (.1, .2, .26, .18, .1)), 1.35, 0., 1.))
+    for k, (path, rad, _) in enumerate([] if fr.lateral else humeri(a, fr.pose)[::2]):
+        s = 2*k - 1; knob = np.concatenate([path[0] + np.array([[s*1.0, .3, .9], [s*1.4, .3, 0], [s*1.25, .3, -1.2]]), path[[8, 0]]]) + (0, 0, .01); at = np.arange(-5, len(rad)) # the greater tubercle belongs to the head
+        out.append((np.concatenate([knob, path]), np.concatenate([[.9, 1., .9, .7, .5], rad]), np.interp(at, (-5, -1, 6, 12, 20, 52, 68), (.14, .1, .14, .26, .38, .4, .16)), 1.45, 0., 1.))
+        out += [(np.array([path[-1] + (1.1*e, 0, -1.6), path[-1] + (.9*e, 0, -16)]), np.array([1.1, .7]), .16, .9, 0., 1.) for e in (-1, 1)]
+    for s in (-1, 1): out += _blade_bones(blade(a, fr.pose, s), s, fr.lateral)
+    return bones(fr, out)
+
+def _blade_bones(b, s, lateral): # paths, radii and walls
+    def part(keys, rad, wall, n=14, much=1.1): return _path(np.stack([b[k] for k in keys]), n), np.interp(np.linspace(0, 1, n), np.linspace(0, 1, len(rad)), rad), wall, much, 0., 1.
+    out = [part(('neck', 'beneath', 'side', 'edge', 'tip'), (.75, .6, .42, .36, .3, .25), .15, 18), part(('tip', 'low', 'root', 'upper', 'notch'), (.25, .15, .17, .15, .16), .12, 22), part(('root', 'spine', 'acromion', 'tipped'), (.2, .32, .45, .5, .52, .55, .4), .12, 20), part(('notch', 'coracoid', 'beak'), (.5, .62, .72, .62), .14, 10)]
+    if lateral: return out
+    t = np.linspace(0, 2*np.pi, 25); rim = b['glenoid'] + np.column_stack([s*.45*np.cos(t) + s*.12, 0*t, 1.75*np.sin(t)])
+    return out + [(rim, .13, .1, 1.2, 0., 1.), (np.stack([b['glenoid'], b['neck']]), 1.25, .1, .8, 0., 1.)]
+
+# %% ../nbs/00b_anatomy.ipynb #6f3922c1
+def vertebra_at(
+    a:Anatomy, # the patient
+    z # height, cm
+): # number of the vertebra, T1 from 0 to 1, with the share of its height from the top
+    "Count the vertebrae from the first rib downward"
+    i = np.arange(-9., 22); h = a.apex + 1.6 - 2.28*i - .02*i*np.abs(i)
+    h = np.where(i < 0, a.apex + 1.6 - 1.85*i, np.where(i > 12, a.apex + 1.6 - 2.28*12 - .02*144 - (i-12)*3.1, h))
+    return np.interp(-z, -h, i)
+
+# %% ../nbs/00b_anatomy.ipynb #b19ee1e2
 def spine(
     a:Anatomy, # the patient
     fr:Frame # the picture's grid
 )->np.ndarray: # bone, cm
-    "Vertebral bodies with rims, pedicles and spinous processes"
+    "Vertebral bodies with waists and rims, pedicles, discs and spinous processes"
     if fr.lateral: return _spine_side(a, fr)
     x, z = fr.at(0, -5.5, 0)
-    out, near = np.zeros_like(x), np.abs(x).min(0) < 4.5
+    out, near = np.zeros_like(x), np.abs(x).min(0) < 6
     cols = slice(*np.flatnonzero(near)[[0,-1]] + (0,1)) if near.any() else slice(0, 0)
-    x, z = x[:,cols] - spine_x(a, z[:,cols]), z[:,cols]
-    pitch, wide = 2.45, 1.7 - .028*z.clip(-20, 14)
-    u, w = (z/pitch) % 1 - .5, np.abs(x)/wide
-    side = 1/(1 + np.exp(((w-1)*14).clip(-9, 30))); disc = 1/(1 + np.exp((np.abs(u) - .41)*34))
-    rim = np.exp(-((w-.95)/.09)**2)*disc + .8*np.exp(-((np.abs(u)-.40)/.035)**2)*side
-    ped = np.exp(-((w-.62)/.14)**2 - ((u-.12)/.17)**2) - .6*np.exp(-((w-.62)/.08)**2 - ((u-.12)/.1)**2)
-    proc = np.exp(-(x/.26)**2 - ((u+.22)/.18)**2)
-    arm = np.exp(-((w-1.5)/.42)**2 - ((u-.1)/.13)**2)
-    out[:,cols] = a.bone*(1 + .8/(1 + np.exp((a.apex - 3 - z)/1.5)))*(.2*side*disc + .06*rim + .14*ped + .18*proc + .10*arm)
+    z = z[:,cols]; x = x[:,cols] - _thin(spine_x, a, z)
+    n = _thin(vertebra_at, a, z); u = .5 - n % 1; r = rng_of(a.key, 'vertebrae'); own = lambda s: _thin(lambda a, z: (s*r.normal(size=40))[vertebra_at(a, z).astype(int) + 12], a, z)
+    wide = (1.62 + .1*(a.sex == 'M') - .03*z.clip(-22, 14))*(.9 + .45*u*u); w = np.abs(x)/wide
+    E = lambda v: cv2.exp(np.maximum(v, -40).astype('float32')); side, disc = 1/(1 + E((w-1)*11)), 1/(1 + E((np.abs(u) - .4)*26))
+    rim = E(-((w-.93)/.1)**2)*disc + .5*E(-((np.abs(u)-.38)/.05)**2)*side
+    ped = E(-((w-.66)/.17)**2 - ((u-.14)/.19)**2) - .55*E(-((w-.66)/.09)**2 - ((u-.14)/.11)**2)
+    proc = E(-((x - own(.07))/(.2 + .12*(u+.5)))**2 - ((u+.2)/.2)**2) - .45*E(-((x - own(.07))/.12)**2 - ((u+.24)/.1)**2)
+    arm = E(-((w-1.45)/.4)**2 - ((u-.12 + .1*(w-1))/.13)**2); high = _thin(lambda a, z: 1 + .25/(1 + np.exp((a.apex - 3 - z)/1.5)), a, z)
+    out[:,cols] = a.bone*high*(1 + own(.07))*((.06 + .36*disc)*side + .14*rim + .26*ped + .34*proc + .12*arm)
     return out
 
 def back_y(
@@ -635,17 +907,16 @@ def _spine_side(a, fr): # vertebral bodies, their arches and processes seen from
     back = np.exp(-((y+2.6)/.9)**2 - ((u-.1)/.25)**2)
     return a.bone*(.75*body + .25*rim + .45*back)
 
-# %% ../nbs/00b_anatomy.ipynb #6c714d7f
+# %% ../nbs/00b_anatomy.ipynb #17dcf56a
 def shoulder_blades(
     a:Anatomy, # the patient
     fr:Frame # the picture's grid
 )->np.ndarray: # bone, cm
-    "The thin plates of the scapulae, the heads of the humeri and the breastbone"
-    out = _sternum(a, fr)
+    "The thin plates of the scapulae and the breastbone, with all bones of the shoulders"
+    out = _sternum(a, fr) + long_bones(a, fr)
     for s in (-1, 1):
-        b = blade(a, fr.pose, s); h = b['head']
-        out = out + .22*_plate(fr, np.stack([b[k] for k in ('upper', 'notch', 'neck', 'side', 'tip', 'root')]))
-        if not fr.lateral: out += .3*(ellipsoid(fr, h, (2.3, 2.3, 2.3)) - ellipsoid(fr, h, (2.1, 2.1, 2.1))) + .12*ellipsoid(fr, h, (2.2, 2.2, 2.2))
+        b = blade(a, fr.pose, s)
+        out = out + .13*_plate(fr, np.stack([b[k] for k in ('upper', 'notch', 'neck', 'beneath', 'side', 'edge', 'tip', 'low', 'root')]))
     return a.bone*out
 
 def _sternum(a, fr): # manubrium and body
@@ -679,12 +950,11 @@ def cartilage(
     pts, vol = tube_points(*(np.concatenate(v) for v in zip(*parts)), px)
     return pts, vol*.8
 
-# %% ../nbs/00b_anatomy.ipynb #f6e0fbda
+# %% ../nbs/00b_anatomy.ipynb #3c2a449a
 def _in_lung(a, p, side): # which points lie well inside a lung at full inspiration
     x, y, z = p.T; prof = cage_profile(a, z); s = x*side
-    ok = (s > 2.2) & ((x/(a.width*prof - .4))**2 + (y/(a.depth*np.sqrt(prof) - .4))**2 < 1) & (z < a.apex - 1 - ((x - side*a.width*.41)/2.5)**2)
-    dx = s - a.width*.47; dx = np.where(dx > 0, dx, .45*dx)
-    ok &= z > a.domes[side > 0] + .3 - dx*dx*(.03 + .007*np.abs(dx)) - ((y-1.6)/4.9)**2
+    ok = (s > 2.2) & ((x/(a.width*prof - .4))**2 + (y/(a.depth*np.sqrt(prof) - .4))**2 < 1) & (z < a.apex - .8 - _apex_drop(a, s))
+    ok &= z > a.domes[side > 0] + .2 - dome_drop(a, s - a.width*.47, side) - ((y-1.6)/4.9)**2
     return ok & (((x-2.5)/6.4)**2 + ((y-3.2)/4.4)**2 + ((z - a.domes[0] - 4.2)/5)**2 > .8)
 
 def grow(
@@ -695,55 +965,60 @@ def grow(
     "A tree that branches in two until it reaches every point"
     nodes, parent, load, todo = [root], [-1], [len(pts)], [(0, np.arange(len(pts)))]
     while todo:
-        k, idx = todo.pop(); c = pts[idx]; mid = c.mean(0); d = c - mid
+        k, idx = todo.pop()
         if len(idx) == 1: continue
-        v = d.T @ (d @ np.array([.6, .5, .62])); v = d.T @ (d @ v)
-        v -= (mid - nodes[k])*(v @ (mid - nodes[k]))/((mid - nodes[k]) @ (mid - nodes[k]) + 1e-6)*.8
-        cut = np.argsort(d @ v, kind='stable'); h = int(len(idx)*(.5 + .17*np.sin(7.1*len(nodes))))
-        for part in (idx[cut[:max(h, 1)]], idx[cut[max(h, 1):]]):
-            if not len(part): continue
-            nodes.append(nodes[k] + (reach if len(part) > 1 else 1.)*(pts[part].mean(0) - nodes[k])); parent.append(k); load.append(len(part)); todo.append((len(nodes)-1, part))
+        if len(idx) == 2: cut, h = idx, 1
+        else:
+            c = pts[idx]; mid = c.mean(0); d, way = c - mid, mid - nodes[k]
+            v = d.T @ (d @ np.array([.6, .5, .62])); v = d.T @ (d @ v)
+            v -= way*((v @ way)/(way @ way + 1e-6)*.8)
+            cut, h = idx[np.argsort(d @ v, kind='stable')], max(int(len(idx)*(.5 + .17*np.sin(7.1*len(nodes)))), 1)
+        for part in (cut[:h], cut[h:]):
+            one = len(part) == 1; goal = pts[part[0]] if one else pts[part].mean(0)
+            nodes.append(nodes[k] + (1. if one else reach)*(goal - nodes[k])); parent.append(k); load.append(len(part)); todo.append((len(nodes)-1, part))
     return np.array(nodes), np.array(parent), np.array(load)
 
-# %% ../nbs/00b_anatomy.ipynb #14320bde
-HILA = { # trunks from the heart to where each tree begins: x for the left side, y, z, radius
-    -1: [((2.4, -.2, 1.5, .85), (4., -.8, .6, .75), (4.9, -1.3, -1.1, .6), (5.5, -1.8, -3.4, .42)), ((2.8, -.2, 1.9, .7), (4.4, -.6, 3.3, .42))],
-    1: [((2.8, -.6, 2.6, .95), (4.1, -1.4, 2.4, .8), (5., -2.2, .9, .6), (5.5, -2.6, -2.4, .4)), ((3.4, -.8, 2.9, .7), (5., -1.2, 4.2, .48))]}
+# %% ../nbs/00b_anatomy.ipynb #e8ed3068
+HILA = { # trunks from the heart to where the trees begin, two arteries (downward, upward) and two veins (upper, lower): x for the left side, y, z, radius
+    -1: [((1.6, -.2, 1.6, .9), (2.9, -.6, 1.1, .86), (3.7, -1.1, -.3, .7), (4.4, -1.6, -2.1, .54), (5.6, -2., -4., .28)), ((2.2, -.2, 1.9, .66), (3.4, -.4, 2.9, .5), (4.7, -.6, 4.2, .28)),
+         ((1.6, 1., -1.2, .6), (3.2, 1.2, .3, .54), (5.2, 1.3, 2., .28)), ((1.8, -1.8, -2.6, .6), (3.8, -2.2, -3.3, .5), (6., -2.6, -4.4, .28))],
+    1: [((2., -.6, 2.5, .95), (3.1, -1.2, 2.7, .9), (4., -2., 1.6, .76), (4.6, -2.4, -.4, .56), (5.7, -2.7, -2.5, .28)), ((2.6, -.8, 2.9, .66), (4., -1.1, 4.1, .46), (5.2, -1.2, 5.3, .28)),
+        ((2., 1.2, .6, .55), (3.6, 1.4, 1.6, .5), (5.4, 1.5, 2.8, .28)), ((1.8, -1.8, -2.4, .55), (3.9, -2.3, -3., .46), (6., -2.6, -4., .28))]}
 @lru_cache(maxsize=64)
 def vessel_tree(
     a:Anatomy, # the patient
-    n:int=400 # ends a lung
+    n:int=420 # ends a lung
 )->tuple: # p, q (E x 3, cm), r (E, cm), side (E)
     "Vessels of both lungs at full inspiration"
-    r, out = rng_of(a.key, 'vessels'), []
+    r, out = rng_of(a.key, 'vessels'), []; size = np.exp(.12*r.normal() + .1*(a.age-50)/40)
     for side in (-1, 1):
-        pts = r.uniform((-a.width, -a.depth*.8, -15), (a.width, a.depth*.8, a.apex), (n*16, 3))
-        pts = pts[_in_lung(a, pts, side)][:2*n]
-        for t, path in enumerate(HILA[side]): out.append(_trunk(np.array(path)*(side, 1, 1, 1) + r.normal(size=(len(path), 4))*(.2, .2, .25, .04), side))
-        arteries, veins = pts[::2], pts[1::2][:n*2//3]
-        low, top = (np.array(p)[:,:3]*(side, 1, 1) for p in HILA[side])
-        roots = np.stack([top[-1], *(low[1:] + r.normal(size=(3,3))*.2)]); near = ((arteries[:,None] - roots)**2*(.5, .5, 1)).sum(2).argmin(1)
-        parts = [(root, arteries[near == i], .95) for i, root in enumerate(roots)] + [(np.array((2.2*side, -2.2, -2.4)), veins, .8)]
-        for root, mine, scale in parts:
-            if len(mine): out.append(_branches(root, mine, side, scale, r))
+        pts = r.uniform((-a.width, -a.depth*.8, -15), (a.width, a.depth*.8, a.apex), (n*10, 3))
+        pts = pts[_in_lung(a, pts, side)][:2*n]*(1, .85, 1)
+        trunks = [np.array(path)*(side*(.55 + .45*a.ctr*a.width/5.7), 1, 1, size) + r.normal(size=(len(path), 4))*(.2, .2, .3, .03) + r.normal(size=4)*(.15, 0, .35, 0) for path in HILA[side]]
+        for t in trunks: out.append(_trunk(t, side))
+        low, top, *veins = (t[:,:3] for t in trunks); arteries, rest = pts[::2], pts[1::2][:n*2//3]
+        for roots, mine, scale in ((np.stack([top[1], top[-1], *low[2:]]), arteries, 1.), (np.stack([v[-1] for v in veins]), rest, .9)):
+            near = ((mine[:,None] - roots)**2*(.5, .5, 1)).sum(2).argmin(1)
+            for i, root in enumerate(roots):
+                if (near == i).any(): out.append(_branches(root, mine[near == i], side, scale*size, r))
     return tuple(np.concatenate(o) for o in zip(*out))
 
 def _trunk(path, side): # segments along a trunk that tapers
-    p = _path(path, 6)
-    return p[:-1,:3], p[1:,:3], p[:-1,3]*.5 + p[1:,3]*.5, np.full(5, side)
+    p = _path(path, 10)
+    return p[:-1,:3], p[1:,:3], p[:-1,3]*.5 + p[1:,3]*.5, np.full(9, side)
 
-# %% ../nbs/00b_anatomy.ipynb #0703b15e
+# %% ../nbs/00b_anatomy.ipynb #3c04ed91
 def _branches(root, pts, side, scale, r): # one tree as curved segments
     nodes, par, load = grow(root, pts)
     p, q = nodes[par[1:]], nodes[1:]
     way = np.concatenate([nodes[:1]*0, q - p]); came = way[par[1:]] # the direction in which the parent came
     L = np.sqrt(((q-p)**2).sum(1))[:,None]; came = came/(np.sqrt((came*came).sum(1))[:,None] + 1e-6)
-    bend = .5*(p + q) + .11*L*came + .035*L*r.normal(size=p.shape)
-    rad = np.minimum(scale*.06*load[1:]**.49, .5)
+    bend = .5*(p + q) + .13*L*came + .05*L*r.normal(size=p.shape)
+    rad = np.minimum(scale*.052*load[1:]**.45, .33)
     t = np.array([0, .33, .67, 1]); c = lambda t: (1-t)**2*p + 2*t*(1-t)*bend + t*t*q
     return np.concatenate([c(x) for x in t[:-1]]), np.concatenate([c(x) for x in t[1:]]), np.concatenate([rad*(1.06 - .14*x) for x in t[:-1]]), np.full(3*len(p), side)
 
-# %% ../nbs/00b_anatomy.ipynb #7b46d9bd
+# %% ../nbs/00b_anatomy.ipynb #cd32d166
 def _breathe(a, pose, p): # squeeze points of the lung below the hila upward by the breath
     z = p[:,2]; k = (a.domes[0] + pose.breath)/a.domes[0]
     return np.column_stack([p[:,:2], np.where(z < 0, z*k, z)])
@@ -758,42 +1033,25 @@ def vessels(
     r = r*(1 + upper*np.clip(.6 + q[:,2]/10, 0, 1))
     p, q = _breathe(a, fr.pose, p), _breathe(a, fr.pose, q)
     big = (r > .1) & (r < .5)
-    thick = r > 1.5*fr.px
-    blood = splat(fr, *tube_points(p[~thick], q[~thick], r[~thick], fr.px, density=2.)) + rods(fr, p[thick], q[thick], r[thick])
-    if not fr.lateral: blood = 1.2*blood*np.clip((np.abs(fr.X) - 1.8)/2.4, 0, 1) # trunks come out of the heart's shadow
+    thick, trunk = r > 1.5*fr.px, r > .4
+    cuff = cv2.GaussianBlur(rods(_coarse(fr), p[trunk], q[trunk], r[trunk]), (0,0), .19/fr.px); cuff = cv2.resize(cuff, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR) # fat and nodes about the trunks
+    wide = cv2.GaussianBlur(rods(fr, p[thick], q[thick], r[thick]), (0,0), .05/fr.px)
+    blood = 1.35*np.minimum(splat(fr, *tube_points(p[~thick], q[~thick], r[~thick], fr.px, density=2.)), .5) + 1.7*wide/(1 + .35*wide) + .9*cuff
+    if not fr.lateral: blood = 1.3*blood*np.clip((np.abs(fr.X) - 1.2)/2.2, 0, 1) # trunks come out of the heart's shadow
     off = np.array([.0, 0, 1.])*(1.6*r[big])[:,None]
     air = splat(fr, *tube_points(p[big]+off, q[big]+off, .7*r[big], fr.px, density=1.))
     return blood, air
 
-# %% ../nbs/00b_anatomy.ipynb #f182fcab
+# %% ../nbs/00b_anatomy.ipynb #0915c73f
 def skeleton(
     a:Anatomy, # the patient
     fr:Frame # the picture's grid
 )->np.ndarray: # bone, cm
     "All bones"
-    tubes = splat(fr, *bone_points(a, fr.pose, fr.px)) + splat(fr, *cartilage(a, fr.pose, fr.px))
+    tubes = a.bone*ribs(a, fr) + splat(fr, *cartilage(a, fr.pose, fr.px))
     return cv2.GaussianBlur(tubes, (0,0), max(.5, .035/fr.px)) + spine(a, fr) + shoulder_blades(a, fr)
 
-# %% ../nbs/00b_anatomy.ipynb #7b3d3f15
-def soft_noise(
-    fr:Frame, # the picture's grid
-    *key, # names the stream
-    scale:float=2. # size of the blobs, cm
-)->np.ndarray: # about standard normal
-    "Clouds that do not depend on the number of pixels"
-    n = max(int(fr.pose.field/scale) + 3, 4)
-    return cv2.resize(rng_of(*key).normal(size=(n, n)).astype('float32'), (fr.size, fr.size), interpolation=cv2.INTER_CUBIC)*1.4
-
-def texture(
-    fr:Frame, # the picture's grid
-    *key # names the stream
-)->np.ndarray: # about standard normal
-    "Clouds of every size, the large ones strongest: about 1/f, as tissue has"
-    small = frame(fr.pose, fr.size//2)
-    coarse = sum(w*soft_noise(small, *key, s, scale=s) for s, w in ((4.8, .62), (2.2, .5), (1., .4)))
-    return cv2.resize(coarse, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR) + .25*soft_noise(fr, *key, .45, scale=.45) + .14*soft_noise(fr, *key, .2, scale=.2)
-
-# %% ../nbs/00b_anatomy.ipynb #9099f825
+# %% ../nbs/00b_anatomy.ipynb #5c2312c9
 LUNG_DENSITY = .18 # g/cm3, lung at full inspiration without its larger vessels
 
 def chest(
@@ -805,11 +1063,10 @@ def chest(
     metal=0. # of devices, cm of steel
 )->Maps:
     "Everything a ray meets"
-    half = frame(fr.pose, fr.size//2); d = skin(a, half); outer, inner = body(a, half, 0., d), body(a, half, a.fat, d)
-    breast, fold = breasts(a, half), np.minimum(pectorals(a, half), outer*.2)
+    half = frame(fr.pose, fr.size//2); muscle, fat = shell(a, half)
     up = lambda v: cv2.resize(v.astype('float32'), (fr.size, fr.size), interpolation=cv2.INTER_LINEAR)
-    flesh, lard = up(inner + .35*breast + fold - gas(a, half)), up(np.maximum(outer - inner, 0) + .65*breast)
+    flesh, lard = up(muscle), up(fat)
     bone = skeleton(a, fr)
     cloud = texture(fr, a.key, 'tissue')
-    soft = flesh + .016*cloud*np.minimum(flesh, 14) - lung*(1-LUNG_DENSITY*(1 + .05*cloud)) - airways(fr) + (1-LUNG_DENSITY)*blood*1.2*lung**3/(lung**3 + 350) - bone + added
+    soft = flesh + .011*cloud*np.minimum(flesh, 14) - lung*(1-LUNG_DENSITY*(1 + .04*cloud)) - airways(fr) + (1-LUNG_DENSITY)*blood*1.35*lung**3/(lung**3 + 500) - bone + added
     return Maps(np.maximum(soft, 0), lard, bone, metal + 0*fr.X, lung, added + 0*fr.X)

@@ -20,7 +20,7 @@ def rng_of(
     h = hashlib.sha256('|'.join(map(str, key)).encode()).digest()
     return np.random.default_rng(int.from_bytes(h[:16], 'little'))
 
-# %% ../nbs/00a_beam.ipynb #9a3fe0ab
+# %% ../nbs/00a_beam.ipynb #3e8fc705
 VIEWS = ('PA', 'AP', 'LATERAL')
 
 @dataclass(frozen=True)
@@ -40,7 +40,10 @@ class Pose:
     erect:bool # standing or sitting
     lines:float=0. # lead strips of a stationary grid, per cm as the picture shows them; 0 for none
     shade:float=0. # how uneven the light falls, as where a grid stands askew
+    skew:float=0. # how far the collimator, or the scanned film, is rotated against the picture
+    rim:float=0. # grey of what lies outside: 0 black, 1 white as on inverted or unmasked film
 
+# %% ../nbs/00a_beam.ipynb #1addb398
 def pose(
     key='0', # names the picture
     view:str='PA' # PA, AP or LATERAL
@@ -49,11 +52,17 @@ def pose(
     if view not in VIEWS: raise ValueError(f"view {view!r} is none of {', '.join(VIEWS)}")
     r, ap, side = rng_of(key, 'pose', view), view == 'AP', view == 'LATERAL'
     g, u, e = r.normal(size=6), r.random(8), r.normal(size=6)
-    shut = np.maximum(r.uniform(-1.5, 2., 4) + (.6 if ap else 0.), 0)*(r.random(4) < (.25 if ap else .15))
-    return Pose(str(key), view, reach=85 if ap else 165, turn=float((5. if ap else 2.2)*g[0]) - 90*side, tilt=float((3. if ap else 1.1)*g[1]),
-        shift=(float((1.2 if ap else .6)*g[2]), float((1.5 if ap else .8)*g[3] - (.4 if ap else .2))), breath=float((.8 + 3.4*u[0]) if ap else 2.*u[0]**2),
-        field=float(37.8 + 2.2*e[0] if ap else 34.6 + 1.5*e[0]), shutter=tuple(float(s) for s in shut), dose=(2.5e5 if ap else 6e5)*float(np.exp(.6*e[1])), leak=.42 if ap else .2,
-        erect=bool((not ap) or u[3] < .35), lines=float(r.uniform(2.2, 6)) if ap and u[4] < .12 else 0., shade=float((.05 if ap else .02)*e[2]))
+    shut = _margins(r, ap)
+    field = np.clip(40.5 + 3.8*e[0] if ap else 38.8 + 3.4*e[0], 31, 49) if not side else 35.5 + 1.6*e[0]
+    return Pose(str(key), view, reach=85 if ap else 165, turn=float((7. if ap else 3.)*g[0]) - 90*side, tilt=float((3.2 if ap else 1.3)*g[1]),
+        shift=(float((1.7 if ap else .9)*g[2]), float((1.9 if ap else 1.4)*g[3] + (0. if side else 2.1 if ap else 2.8))), breath=float((.5 + 5.2*u[0]**1.2) if ap else 3.6*u[0]**2.6),
+        field=float(field), shutter=tuple(float(s) for s in shut), dose=(2.5e5 if ap else 6e5)*float(np.exp(.6*e[1])), leak=float((.45*np.exp(.5*e[3]) if ap else .2*np.exp(.35*e[3]))),
+        erect=bool((not ap) or u[3] < .35), lines=float(r.uniform(2.2, 6)) if ap and u[4] < .12 else 0., shade=float((.05 if ap else .02)*e[2]),
+        skew=float((1.6 if u[5] < .4 else .3)*e[4]) if shut.any() else 0., rim=float(u[6] < .2 and shut.max() < 1)*float(.9 + .1*u[7]))
+
+def _margins(r, ap): # left, right, top, bottom: mostly none, often a sliver, seldom more
+    sliver, wide = r.uniform(.1, .9, 4)*(r.random(4) < .3), r.uniform(.6, 3., 4)*(r.random(4) < (.12 if ap else .08))
+    return np.maximum(sliver, wide)*(r.random() < .5)*(1, 1, 1, float(r.random() < .4))
 
 # %% ../nbs/00a_beam.ipynb #b84a55b3
 @dataclass(frozen=True)
@@ -182,13 +191,15 @@ def scatter(
     "Scatter from its source in the body"
     return fr.pose.leak*_blur((-P*np.log(np.maximum(P, 1e-6))).astype('float32'), 2.6/fr.px)
 
-# %% ../nbs/00a_beam.ipynb #485410bb
+# %% ../nbs/00a_beam.ipynb #e03b7141
 def shutter(
     fr:Frame # the picture's grid
 )->np.ndarray: # 1 where the beam is open
-    "Collimation"
-    n, m = fr.size, [int(s/fr.px) for s in fr.pose.shutter]
-    out = np.full((n, n), .002, 'float32'); out[m[2]:n-m[3], m[0]:n-m[1]] = 1
+    "Collimation, perhaps askew"
+    n, t = fr.size, np.deg2rad(fr.pose.skew)
+    l, r, u, d = (s/fr.px - n/2 if s > 0 else -2*n for s in fr.pose.shutter)
+    box = np.array([(l, u), (-r, u), (-r, -d), (l, -d)]) @ np.array([(np.cos(t), np.sin(t)), (-np.sin(t), np.cos(t))]) + n/2 - .5
+    out = np.full((n, n), .002, 'float32'); cv2.fillPoly(out, [(box*16).round().astype('int32')], 1., cv2.LINE_AA, 4)
     return cv2.GaussianBlur(out, (0,0), max(.5, .03/fr.px))
 
 # %% ../nbs/00a_beam.ipynb #fdb37b67
@@ -208,7 +219,7 @@ def uneven(
     u = (np.arange(fr.size, dtype='float32')/fr.size - .5)[None]
     return (1 + fr.pose.shade*2*u)*(1 + (.012*np.sin(2*np.pi*fr.pose.lines*fr.pose.field*u) if fr.pose.lines else 0))
 
-# %% ../nbs/00a_beam.ipynb #66ac1e8a
+# %% ../nbs/00a_beam.ipynb #45f37b06
 @dataclass(frozen=True)
 class Unit:
     "How one radiography unit turns signal into grey"
@@ -227,9 +238,9 @@ def unit(
 )->Unit:
     "Draw a unit and its settings"
     r, ap = rng_of(pose.key, 'unit'), pose.view == 'AP'
-    hard, g = r.random(), r.normal(size=4)
-    return Unit(press=float(r.uniform(.4, .68)), base=float(r.uniform(.2, 1.)), lift=float((.2 if ap else .35)*r.random()**1.5), edge=float(r.uniform(.4, 1.7)), toe=float(.0 + .13*g[0]), slope=float(np.clip(.62 - .18*hard + .03*g[1] + .06*ap + .08*(pose.view == 'LATERAL'), .27, .8)),
-        foot=float(r.uniform(.08, .5)), gamma=float(np.exp(-.16 + .14*g[2])), top=float(np.clip(1.02 - .08*abs(g[3]) - .02*ap, .6, 1.03)))
+    g, u = r.normal(size=4), r.random(5)
+    return Unit(press=float(.24 + .42*u[0]), base=float(.3 + .7*u[1]**.5), lift=float((.2 if ap else .35)*u[2]**1.5), edge=float(.5 + 1.6*u[3]), toe=float(.06 + .17*g[0]), slope=float(np.clip(.55*np.exp(.28*g[1] + .1*ap) + .08*(pose.view == 'LATERAL'), .26, 1.1)),
+        foot=float(.1 + .45*u[4]), gamma=float(np.exp(-.14 + .17*g[2])), top=float(np.clip(1.06 - .09*abs(g[3]) - .02*ap, .6, 1.06)))
 
 # %% ../nbs/00a_beam.ipynb #9855a32c
 def curve(
@@ -240,22 +251,22 @@ def curve(
     t = (v - u.toe)/u.slope
     return 1/(1 + np.exp(-t/(1 + u.foot*np.maximum(-t, 0))))
 
-# %% ../nbs/00a_beam.ipynb #7c1b1f5d
+# %% ../nbs/00a_beam.ipynb #25b31bde
 def process(
     signal:np.ndarray, # from `detect`
     fr:Frame, # the picture's grid
     m:Maps # thickness maps, cm; tell where the grey scale is anchored
 )->np.ndarray: # uint16, 0 to 4095
     "Dynamic range compression, unsharp mask and look-up table"
-    u, L = unit(fr.pose), -np.log(signal)
+    u, L, open_ = unit(fr.pose), -np.log(signal), shutter(fr)
     anchor = float(np.median((L - MU['soft']*m.added)[m.lung > .5*m.lung.max()]))
-    wide, mid, fine = _blur(L, 2.8/fr.px), _blur(L, .6/fr.px), _blur(L, .18/fr.px)
+    wide, mid, fine = _blur(np.clip(L, anchor - 1.4, anchor + 3.5), 2.8/fr.px), _blur(L, .6/fr.px), _blur(L, .18/fr.px)
     v = L - anchor - u.press*(wide - anchor) + u.lift*(L - mid) + u.edge*(L - fine)
-    grey, black = curve(v, u), u.base*curve(-anchor*(1-u.press), u) # black: the bare detector
+    grey, black = curve(v, u), u.base*curve(1.4*u.press - anchor, u) # black: the bare detector
     grey = ((grey - black)/(1 - black)).clip(0)**u.gamma*u.top
-    return (4095*(grey*shutter(fr)).clip(0, 1) + .5).astype('uint16')
+    return (4095*(grey*open_ + fr.pose.rim*(1 - open_)).clip(0, 1) + .5).astype('uint16')
 
-# %% ../nbs/00a_beam.ipynb #b27443c9
+# %% ../nbs/00a_beam.ipynb #711893e6
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 
 def letter(
@@ -276,15 +287,16 @@ def letter(
 def markers(
     fr:Frame # the picture's grid
 )->np.ndarray: # lead, as cm of steel
-    "Side markers, and what is written on portables"
+    "A side marker, seldom two, and what is written on portables"
     out, r, n, ap = np.zeros((512, 512), 'uint8'), rng_of(fr.pose.key, 'marker'), 512, fr.pose.view == 'AP'
-    sides = [s for s, p in zip('LR', ((.8, .25), (.75, .35))[ap]) if r.random() < p]
+    p = r.random(); sides = '' if p < .08 else 'L' if p < .74 else 'R' if p < .94 else 'LR'
+    high = r.uniform(.05, .2) if r.random() < .8 else r.uniform(.25, .7)
     for s in sides:
-        x, y = r.uniform(.86, .95) if s == 'L' else r.uniform(.05, .14), r.uniform(.06, .3) if r.random() < .85 else r.uniform(.4, .9)
+        x, y = r.uniform(.85, .95) if s == 'L' else r.uniform(.05, .15), high + r.normal()*.02
         x, y = int(np.clip(x*n - 48, 0, n-96)), int(np.clip(y*n - 48, 0, n-96))
         out[y:y+96, x:x+96] = np.maximum(out[y:y+96, x:x+96], letter(r, s))
-    words = [w for w, p in (('AP', .5), ('PORTABLE', .6), ('SUPINE' if not fr.pose.erect else 'ERECT', .3)) if ap and r.random() < p] + (['ERECT'] if not ap and r.random() < .04 else [])
-    x, y, font, size = int(n*r.choice([.06, .68])), int(n*r.choice([.06, .1, .88])), FONTS[r.integers(2)], r.uniform(.35, .55)
-    for i, w in enumerate(words): cv2.putText(out, w, (x, y + 22*i), font, size, 255, 1, cv2.LINE_AA)
+    words = [w for w, p in (('AP', .3), ('PORTABLE', .5), ('SUPINE' if not fr.pose.erect else 'ERECT', .15)) if ap and r.random() < p] + (['ERECT'] if not ap and r.random() < .04 else [])
+    x, y, font, size = int(n*r.choice([.03, .74])), int(n*(r.uniform(.05, .3) if r.random() < .9 else .94 - .04*len(words))), FONTS[r.integers(2)], r.uniform(.3, .5)
+    for i, w in enumerate(words): cv2.putText(out, w, (x, y + 18*i), font, size, 255, 1, cv2.LINE_AA)
     if ap and r.random() < .2: cv2.arrowedLine(out, (x + 40, y + 90), (x + 40, y + 66), 255, 2, cv2.LINE_AA, tipLength=.5)
     return cv2.resize(out, (fr.size, fr.size), interpolation=cv2.INTER_AREA).astype('float32')*(float(r.uniform(.12, .4))/255)

@@ -16,8 +16,8 @@ import numpy as np, pandas as pd
 from .beam import rng_of
 from .core import CHEXPERT_LABELS, LABELS, suggest
 
-# %% ../nbs/00c_cases.ipynb #be3d9932
-VERSION = 2 # of the drawing: another version draws other pictures from the same seed
+# %% ../nbs/00c_cases.ipynb #b2969b5b
+VERSION = 3 # of the drawing: another version draws other pictures from the same seed
 VIEWS = ('PA', 'AP') # views that can be drawn today; LATERAL is planned beside PA once it stands here
 KINDS = {
     'Atelectasis':dict(linear=.5, basal=.35, lobar=.15), 'Cardiomegaly':{'':1.}, 'Consolidation':{'':1.}, 'Pneumonia':dict(patchy=.65, lobar=.35), 'Edema':{'':1.},

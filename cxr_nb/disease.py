@@ -439,7 +439,7 @@ def _veil(s, f): # fluid behind the lung of a patient who lies
     return piece(f, visible(gone + haze, .3, .25), soft=(gone + haze)*(1-LUNG_DENSITY))
 DRAW['Pleural Effusion'] = draw_effusion
 
-# %% ../nbs/00f_disease.ipynb #0c1af704
+# %% ../nbs/00f_disease.ipynb #f199f1ab
 def draw_pneumothorax(s:Scene, f:Finding)->list: # pieces
     "Air between lung and wall"
     cm, i, (low, high) = f.size/10, int(f.sign > 0), _heights(s.a, s.fr.pose, f.sign)
@@ -451,7 +451,7 @@ def draw_pneumothorax(s:Scene, f:Finding)->list: # pieces
     rim = cv2.morphologyEx(((gone > .4) & (left < .4) & ((s.wall > .42) | (v > .8) | (cm > 4) | s.lateral)).astype('uint8'), cv2.MORPH_OPEN, np.ones((2,2), 'uint8')) > 0
     edge = cv2.morphologyEx((left > .4).astype('uint8'), cv2.MORPH_GRADIENT, np.ones((3,3), 'uint8')) & cv2.dilate(rim.astype('uint8'), np.ones((5,5), 'uint8'))
     line = cv2.GaussianBlur(edge.astype('float32'), (0,0), max(.04/s.fr.px, .5))*min(.045/s.fr.px, .7)
-    pulled = carry(s.blood, s.fr, -np.sign(s.bent.X)*cm*reach*_step(s.wall), 0*reach - lower*.5*_step((v-.4)/.6))
+    pulled = carry(s.blood, s.fr, -np.sign(s.bent.X)*cm*reach*_step((s.wall-.3)/.7), 0*reach - lower*.5*_step((v-.4)/.6)*_step((s.wall-.25)/.5)) # the hilum stays
     s.blood = np.where(before > .05, pulled*_step(left/.8), s.blood)
     s.left[i] = left
     dense = LUNG_DENSITY*.9*left*(gone.sum()/max(before.sum(), 1)) # the lung that is left holds less air
