@@ -170,7 +170,7 @@ def config_of(
     "A configuration as a file holds it"
     return (dict(preprocess=dict(size=size)) if size else {}) | dict(train=asdict(cfg))
 
-# %% ../nbs/07a_cnn_tuning.ipynb #ec7b7c24
+# %% ../nbs/07a_cnn_tuning.ipynb #8524acda
 def tune(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # the study's folder
@@ -191,18 +191,18 @@ def tune(
     space = read_json(space) if isinstance(space, (str, Path)) else space or SPACE
     space = check_space(space | (dict(arch=archs.split(',')) if archs else {}), cohort.size)
     request = dict(name=f'{cohort.name}-{cohort_hash(cohort.df, cohort.labels)[:8]}', cohort=cohort_hash(cohort.df, cohort.labels), space=space, base=asdict(base), seed=seed)
-    study = open_study(out, request, storage, worker)
-    tracker = None if mlflow == 'off' else mlflow_client(out, mlflow, request['name'])
-    return _search(study, cohort, out, space, base, tracker, trials)
-
-def _search(study, cohort, out, space, base, tracker, trials):
     level = optuna.logging.get_verbosity(); optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        with progress(None, 'trials', trials, n_finished(study)) as bar:
-            while (n := n_finished(study)) < trials:
-                bar.update(n - bar.n)
-                study.optimize(lambda t: run_trial(t, cohort, out, space, base, tracker), n_trials=1)
+        study = open_study(out, request, storage, worker)
+        tracker = None if mlflow == 'off' else mlflow_client(out, mlflow, request['name'])
+        return _search(study, cohort, out, space, base, tracker, trials)
     finally: optuna.logging.set_verbosity(level)
+
+def _search(study, cohort, out, space, base, tracker, trials):
+    with progress(None, 'trials', trials, n_finished(study)) as bar:
+        while (n := n_finished(study)) < trials:
+            bar.update(n - bar.n)
+            study.optimize(lambda t: run_trial(t, cohort, out, space, base, tracker), n_trials=1)
     return finish(study, out, base)
 
 # %% ../nbs/07a_cnn_tuning.ipynb #36e5b6a4
