@@ -225,7 +225,7 @@ def cxr_train(
     run = train(**kw)
     print((run/'card.md').read_text(encoding='utf-8')); print(run)
 
-# %% ../nbs/16_cli.ipynb #d7fc4d50
+# %% ../nbs/16_cli.ipynb #8a414de7
 @command
 def cxr_tune(
     cohort:str, # cohort folder
@@ -246,7 +246,7 @@ def cxr_tune(
     t = tune(**kw)
     print(t.sort_values('score', ascending=False).head(10).round(4).to_string(index=False))
     print(f"{out}/best.json is for cxr_train --config; the best score is optimistic, since it was chosen. Only test rows say what was gained")
-    if mlflow is None: print(f'curves: mlflow ui --backend-store-uri sqlite:///{out}/mlflow.db')
+    if mlflow is None: print(f'curves: mlflow ui --backend-store-uri sqlite:///{out}/mlflow.db, then Model training and Training runs on its page')
 
 # %% ../nbs/16_cli.ipynb #1ac0ba16
 @command

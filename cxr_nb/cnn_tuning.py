@@ -102,7 +102,7 @@ def n_finished(study)->int: # trials that count: complete or pruned
     "How many trials are done"
     return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
 
-# %% ../nbs/07a_cnn_tuning.ipynb #2205bb5b
+# %% ../nbs/07a_cnn_tuning.ipynb #5ebf4a87
 def mlflow_client(
     out:str|Path, # the study's folder
     url:str, # tracking URI; empty for SQLite in the folder
@@ -128,8 +128,8 @@ def record(
 ):
     "Write one trial to MLflow"
     from mlflow.entities import Metric, Param
-    run = client.create_run(experiment, run_name=f'trial {trial.number}', tags=dict(state=state)).info.run_id
     at = int(trial.datetime_start.timestamp()*1000)
+    run = client.create_run(experiment, at, dict(state=state), f'trial {trial.number}').info.run_id
     curve = [Metric(k, float(h[k]), at, int(h['epoch'])) for h in hist.to_dict('records') for k in ('train_loss','valid_loss','auroc','score')]
     client.log_batch(run, metrics=curve, params=[Param(k, str(v)) for k,v in trial.params.items()])
     for f in sorted(folder.iterdir()): client.log_artifact(run, str(f))
