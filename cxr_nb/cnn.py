@@ -270,7 +270,7 @@ def targets(
         y = settle(y, marks, uncertain, seed)
     return smooth(y, smoothing).astype('float32')
 
-# %% ../nbs/05_cnn.ipynb #fdd8e676
+# %% ../nbs/05_cnn.ipynb #41e27e09
 def macro_auroc(
     y:np.ndarray, # N x L truth, NaN unknown
     p:np.ndarray # N x L scores
@@ -285,7 +285,9 @@ class MacroAUROC(Metric):
     def reset(self): self.p, self.y = [], []
     def accumulate(self, learn): self.p.append(learn.pred.detach().float().cpu()); self.y.append(learn.y.cpu())
     @property
-    def value(self): return macro_auroc(torch.cat(self.y).numpy(), torch.cat(self.p).sigmoid().numpy())
+    def value(self): # NaN where training broke: the run says so itself
+        p = torch.cat(self.p).sigmoid().numpy()
+        return macro_auroc(torch.cat(self.y).numpy(), p) if np.isfinite(p).all() else math.nan
 
 # %% ../nbs/05_cnn.ipynb #6f18e48a
 def gains_by_bf16()->bool:

@@ -22,7 +22,7 @@ from .metrics import *
 from .preprocessing import fold_of, hash_share
 from .trust import trust_folder
 
-# %% ../nbs/07_cnn_train_test.ipynb #b1f23406
+# %% ../nbs/07_cnn_train_test.ipynb #59d1013b
 class Checkpoint(Callback):
     "Keep the best weights, stop in time, and save the state to resume from"
     order = 70
@@ -36,6 +36,7 @@ class Checkpoint(Callback):
     def after_epoch(self):
         if self.epoch < self.start or self.broke: return
         _, valid_loss, auroc = map(float, self.recorder.values[-1])
+        if not np.isfinite(valid_loss): self.losses.append(valid_loss); self.broke = True; raise CancelFitException # it broke in the epoch's last step
         score = float(np.mean([h['auroc'] for h in self.history[-2:]] + [auroc]))
         self.history.append(dict(epoch=self.epoch, train_loss=float(np.mean(self.losses)), valid_loss=valid_loss, auroc=auroc, score=score))
         if score > self.best: self.best, self.wait, self.best_state = score, 0, {k: v.detach().cpu().clone() for k,v in self.model.state_dict().items()}
