@@ -135,7 +135,7 @@ def record(
     for f in sorted(folder.iterdir()): client.log_artifact(run, str(f))
     client.set_terminated(run)
 
-# %% ../nbs/07a_cnn_tuning.ipynb #d593bfd5
+# %% ../nbs/07a_cnn_tuning.ipynb #f3dfc04c
 def trial_folder(
     trial, # a frozen Optuna trial
     out:Path # the study's folder
@@ -156,7 +156,9 @@ def run_trial(
     cfg, size = ask(trial, space, base)
     folder = trial_folder(trial.study.get_trials(deepcopy=False)[trial.number], out); folder.mkdir(parents=True, exist_ok=True)
     c, stop = shrunk(cohort, size, out/'pixels'), Prune(trial)
-    _, hist = fit(c, c.rows('train'), c.rows('valid'), cfg, folder/'resume.pt', cbs=[stop])
+    try: _, hist = fit(c, c.rows('train'), c.rows('valid'), cfg, folder/'resume.pt', cbs=[stop])
+    except ValueError as e: # settings that can't be trained with, such as a rate at which the loss breaks
+        trial.set_user_attr('why', str(e)); raise optuna.TrialPruned() from None
     (folder/'resume.pt').unlink(missing_ok=True)
     write_table(folder/'history.csv', hist); write_json(folder/'config.json', config_of(cfg, size))
     if tracker: record(*tracker, trial, folder, 'pruned' if stop.pruned else 'complete', hist)
@@ -205,13 +207,13 @@ def _search(study, cohort, out, space, base, tracker, trials):
             study.optimize(lambda t: run_trial(t, cohort, out, space, base, tracker), n_trials=1)
     return finish(study, out, base)
 
-# %% ../nbs/07a_cnn_tuning.ipynb #36e5b6a4
+# %% ../nbs/07a_cnn_tuning.ipynb #0286f071
 def trial_table(
     study # an Optuna study
 )->pd.DataFrame: # number, state, score, epochs and the settings of each trial
     "All trials of a study"
     rows = [dict(number=t.number, state=t.state.name.lower(), score=t.value if t.state == TrialState.COMPLETE else max(t.intermediate_values.values(), default=np.nan),
-                 epochs=len(t.intermediate_values)) | t.params for t in study.get_trials(deepcopy=False)]
+                 epochs=len(t.intermediate_values)) | t.params | dict(why=t.user_attrs.get('why', '')) for t in study.get_trials(deepcopy=False)]
     return pd.DataFrame(rows)
 
 def finish(
@@ -223,7 +225,7 @@ def finish(
     import matplotlib.pyplot as plt
     out, t = Path(out), trial_table(study); write_table(out/'trials.csv', t)
     try: best = study.best_trial
-    except ValueError: raise ValueError(f'none of the {len(t)} trials was completed, so there is no best configuration; use more trials') from None
+    except ValueError: raise ValueError(f"none of the {len(t)} trials was completed, so there is no best configuration; {next(filter(None, t.why), 'use more trials')}") from None
     write_json(out/'best.json', read_json(trial_folder(best, out)/'config.json'))
     write_table(out/'importance.csv', imp := importance(study)); (out/'figures').mkdir(exist_ok=True)
     for name, draw in dict(history=lambda: plot_trials(t), importance=lambda: plot_importance(imp), slices=lambda: plot_slices(t)).items():
@@ -240,7 +242,7 @@ def importance(
     got = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=.25))
     return pd.DataFrame(dict(setting=list(got), importance=list(got.values())))
 
-# %% ../nbs/07a_cnn_tuning.ipynb #5ad7101d
+# %% ../nbs/07a_cnn_tuning.ipynb #9b778d5e
 def plot_trials(
     t:pd.DataFrame, # from `trial_table`
     ax=None # where to draw
@@ -270,7 +272,7 @@ def plot_slices(
 ):
     "Score against each setting"
     import matplotlib.pyplot as plt
-    names = [c for c in t.columns[4:] if t[c].nunique() > 1] or list(t.columns[4:5])
+    names = [c for c in t.columns[4:-1] if t[c].nunique() > 1] or list(t.columns[4:5])
     if axs is None: axs = plt.subplots(-(-len(names)//4), min(len(names), 4), figsize=(2.8*min(len(names), 4), 2.4*-(-len(names)//4)), squeeze=False, sharey=True, layout='constrained')[1].ravel()
     for ax in axs[len(names):]: ax.axis('off')
     for ax, c in zip(axs, names):
