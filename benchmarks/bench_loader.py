@@ -7,12 +7,13 @@ files with Pillow and from `Cohort.pixels`. `item with augmentation` is what mos
 make it a tensor; against an item of `cxr_nb.cnn.CohortDataset`. Rotation, shift and zoom alone on both sides; a row of its own has all that `Augment` does. `batch` puts torch's loader about the same two,
 without workers. Files are warm. Both sides run in one thread and are timed in CPU seconds, turn by turn in one run; a ratio is the median over the turns, with the interval of 1,000 resamples
 of them. Only ratios mean anything."""
-import argparse, csv, math, os, tempfile, time
+import argparse, math, os, tempfile, time
 from pathlib import Path
 for k in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'NUMBA_NUM_THREADS'): os.environ.setdefault(k, '1')
-import cv2, numpy as np, torch
+import cv2, numpy as np, pandas as pd, torch
 from PIL import Image
 from cxr_nb.cnn import Augment, CohortDataset, cohort_dls
+from cxr_nb.core import write_table
 from cxr_nb.phantom import draw
 from cxr_nb.preprocessing import preprocess
 
@@ -76,10 +77,7 @@ def rows(cohort, big, small, rounds):
 
 def main(images, rounds, out):
     with tempfile.TemporaryDirectory() as d: table = list(rows(*files(Path(d), images), rounds))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_suffix('.part')
-    with beside.open('w', newline='') as f: w = csv.DictWriter(f, table[0], lineterminator='\n'); w.writeheader(); w.writerows(table)
-    beside.replace(out)
+    write_table(out, pd.DataFrame(table))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])

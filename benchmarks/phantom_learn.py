@@ -1,12 +1,12 @@
 """What a ResNet-18 learns from the phantom, beside the ideal observer, and what is left when its shortcuts break. Everything here is synthetic.
 
-    python benchmarks/phantom_learn.py WORK [--n 2000] [--size 224] [--epochs 20] [--jobs 2]
+    python benchmarks/phantom_learn.py WORK [--n 2000] [--size 128] [--epochs 24] [--jobs 2]
 
 Draws `standard` twice into the folder WORK, with confounders in all splits and in the training split alone, trains a ResNet-18 from scratch on the truth of the first, and scores both test splits. For each
 finding: the AUROC with its interval by patients, the same for the thirds of the positives by contrast to noise (each third against all films without the finding), the ideal observer's ceiling
 (`cxr_nb.phantom.ceiling`), and the AUROC on the test films whose confounders are broken. Started again it goes on where it stopped. Writes results/phantom_learn.csv.
 """
-import argparse, os
+import argparse
 from pathlib import Path
 import numpy as np, pandas as pd
 from cxr_nb import phantom
@@ -51,7 +51,7 @@ def auroc_rows(table, what):
 def main(work, n, size, epochs, jobs):
     for k in ('all', 'train'): phantom.write_phantom(work/k, n=n, seed=0, difficulty='standard', size=512, jobs=jobs, confounded=k)
     c, broken = (cohort(work/k, work/f'cohort_{k}', size, jobs) for k in ('all', 'train'))
-    run = train(c, work/'run', arch='resnet18', pretrained='none', epochs=epochs, lr=2e-3, body_lr=1., mixup=.2, dropout=.2, patience=8, seed=0,
+    run = train(c, work/'run', arch='resnet18', pretrained='none', epochs=epochs, lr=1e-3, body_lr=1., wd=.05, bs=16, mixup=0., dropout=0., patience=99, seed=0,
                 augment=dict(rotate=6., shift=.05, zoom=.1, brightness=15., contrast=.2, gamma=.2, erase=0., flip=0.))
     ev, labels = test(run, c), c.labels
     group = ev.rows.subject_id.to_numpy()
@@ -70,6 +70,6 @@ def main(work, n, size, epochs, jobs):
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     a.add_argument('work', type=Path, help='folder for phantoms, cohorts and the run')
-    a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--size', type=int, default=224, help='pixels a side of what is learnt from')
-    a.add_argument('--epochs', type=int, default=20, help='at most'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
+    a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--size', type=int, default=128, help='pixels a side of what is learnt from')
+    a.add_argument('--epochs', type=int, default=24, help='at most'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
     a = a.parse_args(); main(a.work, a.n, a.size, a.epochs, a.jobs)
