@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['UNITS', 'CALIBRATORS', 'GOALS', 'BY', 'SHAPES', 'AGE_BANDS', 'SUBGROUP_COLUMNS', 'MOST_LEVELS', 'SAY',
            'clopper_pearson', 'perfect_ece', 'fit_logistic', 'log_odds', 'calibration_slope', 'calibration_table',
-           'fit_temperature', 'fit_platt', 'fit_isotonic', 'recalibrated', 'Recalibrator', 'goal_threshold', 'ppv',
-           'npv', 'threshold_table', 'plot_predictive', 'conformal_limit', 'fit_sets', 'predict_sets', 'coverage_table',
-           'plot_sets', 'age_band', 'subgroups', 'subgroup_table', 'plot_subgroups', 'metadata_spec',
+           'fit_temperature', 'fit_platt', 'fit_isotonic', 'recalibrated', 'Recalibrator', 'reliability',
+           'plot_recalibration', 'goal_threshold', 'ppv', 'npv', 'threshold_table', 'operating_curve', 'plot_operating',
+           'call_table', 'plot_predictive', 'conformal_limit', 'fit_sets', 'predict_sets', 'coverage_table',
+           'plot_sets', 'plot_coverage', 'age_band', 'subgroups', 'subgroup_table', 'plot_subgroups', 'metadata_spec',
            'metadata_features', 'metadata_predictions', 'control_table', 'blind_warning', 'plot_controls', 'trust_text',
-           'trust_report', 'trust_folder']
+           'trust_report', 'trust_folder', 'read_trust', 'figures', 'trust_figures']
 
-# %% ../nbs/04a_trust.ipynb #2c3da093
+# %% ../nbs/04a_trust.ipynb #0f18cc18
 from functools import lru_cache
 from pathlib import Path
 from textwrap import fill
@@ -21,7 +22,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 from .core import *
 from .metrics import *
-from .metrics import _Label, _axes, _bin, _bootstrap, _check, _draw, _matrix, _names, _stats, _thresholds, _wanted
+from .metrics import _Label, _axes, _bin, _bootstrap, _check, _draw, _matrix, _names, _one, _reliability, _stats, _thresholds, _wanted
 
 # %% ../nbs/04a_trust.ipynb #6d642c06
 def clopper_pearson(
@@ -271,6 +272,39 @@ class Recalibrator:
     @classmethod
     def load(cls, path): d = read_json(path); r = cls(d['method'], d['min_patients'], d['folds'], d['seed']); r.maps = d['maps']; return r
 
+# %% ../nbs/04a_trust.ipynb #2519a633
+def reliability(
+    y:np.ndarray, # truth of one label: 1, 0, NaN unknown
+    p:np.ndarray, # probabilities, one a row
+    groups:np.ndarray=None, # patients, one entry a row; None: every row by itself
+    n_bins:int=10, # bins of about equal counts
+    n_boot:int=1000, # resamples; 0: no intervals
+    seed:int=0
+)->pd.DataFrame: # predicted (mean), rate, lo, hi, n_pos of each bin that is used
+    "What a reliability diagram shows, as numbers"
+    x,rate,pos = _reliability(_one(y, p, None, groups, n_bins), n_boot, seed); lo,hi = _lohi(rate[1:])
+    return pd.DataFrame(dict(predicted=x, rate=rate[0], lo=lo, hi=hi, n_pos=pos.astype(int)))
+
+def plot_recalibration(
+    y:np.ndarray, # truth of one label: 1, 0, NaN unknown
+    p:np.ndarray, # probabilities as predicted
+    new:np.ndarray=None, # after recalibration; None: there was none
+    label:str='', # its name
+    groups:np.ndarray=None, # patients, one entry a row; None: every row by itself
+    ax=None, # matplotlib axes; None: new ones
+    n_bins:int=10, # bins of about equal counts
+    n_boot:int=1000 # resamples; 0: no intervals
+): # the axes
+    "Reliability before and after recalibration, with intervals"
+    ax = _axes(ax); new = None if new is None or np.array_equal(new, p) else new # no map was better than none
+    tables = {k:reliability(y, q, groups, n_bins, n_boot) for k,q in (('as predicted',p),('recalibrated',new)) if q is not None}
+    for (k,d),c,fill in zip(tables.items(), ('.55','C0'), ('w','C0')):
+        ax.vlines(d.predicted, d.lo, d.hi, color=c, lw=1.4); ax.plot(d.predicted, d.rate, 'o-', color=c, mfc=fill, lw=.8, ms=5, label=k)
+    x,top = (min(1., 1.08*max(d[c].max().max() for d in tables.values())) for c in (['predicted'],['hi','rate']))
+    ax.plot([0,1], [0,1], color='k', lw=.8, ls=':'); ax.set(xlim=(-.02*x,x), ylim=(-.02*top,top), xlabel='mean prediction', ylabel='observed rate', title=label)
+    ax.legend(frameon=False, loc='upper left', fontsize='small')
+    return ax
+
 # %% ../nbs/04a_trust.ipynb #214a2aff
 @compiled
 def _reach(m, g, share):
@@ -362,11 +396,65 @@ def threshold_table(
         out += [r | dict(n_pos=(y[:,i]==1).sum(), n_neg=(y[:,i]==0).sum()) for r in _op_rows(head, cell[2*k], cell[2*k+1], prevalences)]
     return pd.DataFrame(out).assign(unit=_unit(unit, groups))
 
-# %% ../nbs/04a_trust.ipynb #c46e3d37
+# %% ../nbs/04a_trust.ipynb #885cc10f
+def operating_curve(
+    y:np.ndarray, # truth of one label: 1, 0, NaN unknown
+    p:np.ndarray, # probabilities, one a row
+    groups:np.ndarray=None, # patients, one entry a row; None: every row by itself
+    points:int=101, # thresholds, at quantiles of the predictions
+    n_boot:int=1000, # resamples; 0: no intervals
+    seed:int=0
+)->pd.DataFrame: # threshold, then sensitivity and specificity with _lo and _hi
+    "Sensitivity and specificity over thresholds"
+    y,p,_,g,n = _check(y, p, groups=groups); y,p = y[:,0],p[:,0]; ts = np.unique(np.quantile(p, np.linspace(0, 1, points)))
+    value,boot,_ = _ratios([part for t in ts for part in _calls(y, p, t)], g, n, n_boot, seed); lo,hi = _lohi(boot)
+    cols = {f'{k}{e}':a[i::2] for i,k in enumerate(GOALS) for e,a in (('',value),('_lo',lo),('_hi',hi))}
+    return pd.DataFrame(dict(threshold=ts) | cols)
+
+def plot_operating(
+    y:np.ndarray, # truth of one label: 1, 0, NaN unknown
+    p:np.ndarray, # probabilities, one a row
+    label:str='', # its name
+    groups:np.ndarray=None, # patients, one entry a row; None: every row by itself
+    threshold:float=None, # the chosen one; None: none is marked
+    ax=None, # matplotlib axes; None: new ones
+    n_boot:int=1000 # resamples; 0: no bands
+): # the axes
+    "Sensitivity and specificity over thresholds, the chosen one marked"
+    ax,d = _axes(ax, (4.6,3.6)),operating_curve(y, p, groups, n_boot=n_boot)
+    for k,c in zip(GOALS, ('C3','C0')):
+        ax.plot(d.threshold, d[k], color=c, label=k); ax.fill_between(d.threshold, d[f'{k}_lo'], d[f'{k}_hi'], color=c, alpha=.2, lw=0)
+    lim = 1.02*max(np.quantile(p, .995), threshold or 0)
+    if threshold is not None: ax.axvline(threshold, color='k', lw=1, ls='--', label=f'chosen: {threshold:.3g}')
+    ax.set(xlim=(0,lim), ylim=(0,1.02), xlabel='threshold', title=label); ax.legend(frameon=False, fontsize='small')
+    return ax
+
+# %% ../nbs/04a_trust.ipynb #7142b767
+def call_table(
+    y:np.ndarray, # truth, rows x labels or rows of one: 1, 0, NaN unknown
+    p:np.ndarray, # probabilities, shaped as `y`
+    thresholds:dict, # label -> threshold, from wherever
+    labels:list=None, # names of the columns; None: a frame's own
+    groups:np.ndarray=None, # patients; None: every row by itself
+    prevalences:list=(.01,.05,.2), # for PPV and NPV
+    unit:str=None, # what a group is; None: patient with groups, image without
+    n_boot:int=1000, # resamples; 0: no intervals
+    seed:int=0
+)->pd.DataFrame: # columns of `threshold_table`; the goal is 'given', `at` the threshold
+    "What calls at given thresholds do"
+    y,p,labels,g,n = _check(y, p, labels, groups); ok = [i for i in _two_classes(y) if labels[i] in thresholds]
+    if not ok: raise ValueError(f"no threshold for a label with positives and negatives; thresholds were given for {', '.join(thresholds) or 'nothing'}")
+    *mid,boot = _proportions([c for i in ok for c in _calls(y[:,i], p[:,i], thresholds[labels[i]])], g, n, n_boot, seed); cell = list(zip(*mid, boot.T)); out = []
+    for k,i in enumerate(ok):
+        t = thresholds[labels[i]]; head = dict(label=labels[i], goal='given', at=t, threshold=t, threshold_lo=np.nan, threshold_hi=np.nan)
+        out += [r | dict(n_pos=(y[:,i]==1).sum(), n_neg=(y[:,i]==0).sum()) for r in _op_rows(head, cell[2*k], cell[2*k+1], prevalences)]
+    return pd.DataFrame(out).assign(unit=_unit(unit, groups))
+
+# %% ../nbs/04a_trust.ipynb #b63a9609
 def plot_predictive(
-    table:pd.DataFrame, # from `threshold_table`
+    table:pd.DataFrame, # from `threshold_table` or `call_table`
     label:str, # which
-    goal:str='sensitivity', # the goal of its threshold
+    goal:str='sensitivity', # the goal of its threshold; 'given' for `call_table`
     ax=None # matplotlib axes; None: new ones
 ): # the axes
     "PPV and NPV over the prevalences of the table, with intervals"
@@ -376,7 +464,7 @@ def plot_predictive(
     for (name,o),c in zip(d[d['at']==d['at'].iloc[0]].groupby('metric', sort=False), ('C0','C2')):
         ax.plot(o.prevalence, o.value, '.-', color=c, label=name.upper()); ax.fill_between(o.prevalence, o.lo, o.hi, color=c, alpha=.2, lw=0)
     ax.plot([0,1], [0,1], color='.6', lw=.8, ls=':')
-    ax.set(xlim=(0,1.02*d.prevalence.max()), ylim=(0,1.02), xlabel='prevalence where the model is used', ylabel='predictive value', title=f"{label}, {goal} {d['at'].iloc[0]:g} on validation")
+    ax.set(xlim=(0,1.02*d.prevalence.max()), ylim=(0,1.02), xlabel='prevalence where the model is used', ylabel='predictive value', title=f"{label}, threshold {d.threshold.iloc[0]:.3g}" if goal=='given' else f"{label}, {goal} {d['at'].iloc[0]:g} on validation")
     ax.legend(frameon=False, loc='center right')
     return ax
 
@@ -490,6 +578,22 @@ def plot_sets(
     ax.hlines(at, c.lo, c.hi, color='k', lw=2); ax.plot(c.value, at, 'o', color='k', mfc='w', label='coverage, 95 % interval')
     ax.axvline(table.wanted.iloc[0], color='k', lw=.8, ls=':')
     ax.set_yticks(at, d.index); ax.set(xlim=(0,1), xlabel='share of patients'); ax.legend(frameon=False, ncol=2, fontsize='small', loc='lower left', bbox_to_anchor=(0,1))
+    return ax
+
+# %% ../nbs/04a_trust.ipynb #5eae02d3
+def plot_coverage(
+    table:pd.DataFrame, # from `coverage_table`, of one kind of sets
+    ax=None # matplotlib axes; None: new ones
+): # the axes
+    "Coverage of each label's sets with intervals, and the line that was promised"
+    if table['by'].nunique()!=1: raise ValueError(f"the table holds sets by {', '.join(table['by'].unique())}; choose one, as table[table['by']=='class']")
+    d = table[table.metric.isin(['coverage','coverage_pos','coverage_neg'])&(table.label!='all at once')&table.value.notna()]; names = list(d.label.unique()[::-1])
+    ax = _axes(ax, (6, 1.4+.36*len(names)))
+    for (k,text),c,off in zip(dict(coverage='all', coverage_pos='with the finding', coverage_neg='without').items(), ('k','C3','C0'), (.2,0,-.2)):
+        o = d[d.metric==k]; at = o.label.map(names.index)+off; few = (k=='coverage_pos')&(o.n_pos<FEW)
+        ax.hlines(at, o.lo, o.hi, color=c, lw=1.6); ax.scatter(o.value, at, s=24, edgecolor=c, color=[c if not f else 'w' for f in few], label=text, zorder=3)
+    ax.axvline(table.wanted.iloc[0], color='k', lw=.9, ls=':'); ax.set_yticks(range(len(names)), names)
+    ax.set(xlim=(None,1.01), xlabel=f"coverage, 95 % interval; promised {table.wanted.iloc[0]:.0%}"); ax.legend(frameon=False, ncol=3, fontsize='small', loc='lower left', bbox_to_anchor=(0,1))
     return ax
 
 # %% ../nbs/04a_trust.ipynb #738ad24d
@@ -706,8 +810,8 @@ def _validation(valid, rows, labels, unit):
     if (lack := [l for l in labels if l not in p]): raise ValueError(f"the validation predictions lack {', '.join(lack)}; were they made by the same model?")
     return vrows, y[labels], p[labels], _key(vrows, unit)
 
-# %% ../nbs/04a_trust.ipynb #c6f5e79a
-def _learned(t, v, train, kw, sensitivity, specificity, prevalences, coverage):
+# %% ../nbs/04a_trust.ipynb #b70236b1
+def _learned(t, v, kw, sensitivity, specificity, prevalences, coverage):
     "Tables that need validation rows"
     (rows,y,p,g),(vrows,vy,vp,vg) = t,v
     recal = Recalibrator(seed=kw['seed']).fit(vy, vp, groups=vg); after = calibration_table(y, recal.predict(p), groups=g, **kw)
@@ -715,9 +819,16 @@ def _learned(t, v, train, kw, sensitivity, specificity, prevalences, coverage):
     sets = {b:fit_sets(vy, vp, groups=vg, coverage=coverage, by=b) for b in BY}
     cover = pd.concat([coverage_table(y, p, s, groups=g, **kw) for s in sets.values()], ignore_index=True)
     th = threshold_table((vy,vp,vg), y, p, groups=g, sensitivity=sensitivity, specificity=specificity, prevalences=prevalences, **kw)
-    train_rows,train_y = (vrows,vy) if train is None else (train, train.reindex(columns=list(y)))
-    return dict(recalibrator=recal, sets=sets, after=after, thresholds=th, conformal=cover,
-                metadata=metadata_predictions(train_rows, train_y, rows) if metadata_spec(train_rows) else None)
+    return dict(recalibrator=recal, sets=sets, after=after, thresholds=th, conformal=cover)
+
+def _metadata(rows, labels, v, train, given):
+    "What the metadata control predicts for these rows; None where nothing can be learned"
+    if given is not None: return given.loc[rows.image_id, labels].to_numpy()
+    if train is None and v is None: return None
+    train_rows,train_y = v[:2] if train is None else (train, train.reindex(columns=labels))
+    n = rows.subject_id.isin(train_rows.subject_id).sum() if 'subject_id' in train_rows else 0
+    if n: raise ValueError(f'{n:,} of {len(rows):,} tested rows belong to patients of the training rows; the metadata control must be measured on others')
+    return metadata_predictions(train_rows, train_y, rows) if metadata_spec(train_rows) else None
 
 def _by_subgroup(y, p, rows, g, th, kw):
     "AUROC by subgroup, and what the calls do, where thresholds were chosen"
@@ -727,6 +838,7 @@ def _by_subgroup(y, p, rows, g, th, kw):
 def _write_report(out, tables, recal, sets):
     "CSV files and what was learned, as JSON"
     out = out_folder(out)
+    for k in ('thresholds.csv','conformal.csv','recalibration.json'): (out/k).unlink(missing_ok=True) # nothing of an earlier report stays
     for k,d in tables.items(): write_table(out/f'{k}.csv', d)
     if recal: write_json(out/'recalibration.json', recal.facts() | dict(sets=sets, thresholds=_chosen(tables['thresholds'])))
 
@@ -766,7 +878,7 @@ def _say_subgroups(d):
     if len(d): yield (f'Subgroups: {((o.diff_lo>0)|(o.diff_hi<0)).sum()} of {len(o)} differences in AUROC to the rest exclude 0; chance alone gives about {.05*len(o):.0f}. '
                       f'Not counted: {d.few.sum()} that rest on fewer than {FEW} positives or negatives.')
 
-# %% ../nbs/04a_trust.ipynb #f4647801
+# %% ../nbs/04a_trust.ipynb #f088e67e
 def _say_controls(d):
     o = d[(d.label=='macro')&(d.metric=='auroc')]
     yield f'Controls: macro AUROC {o.model.iloc[0]:.3f}, '+', '.join(f'{_lead(r)} over {r.control}' for r in o.itertuples())+'.'
@@ -778,8 +890,9 @@ def _say_rest(tables):
     c = tables['calibration'].query("metric=='ece' and label!='macro'"); few = c.label[(c.n_pos<FEW)|(c.n_neg<FEW)].unique()
     if len(few): yield f"Fewer than {FEW} positives or negatives: {', '.join(few)}. Read their intervals, not their values."
     if tables['controls'].lead_lo.isna().all(): yield 'No intervals: nothing here can be told from luck.'
-    if 'thresholds' in tables and 'metadata' not in set(tables['controls'].control): yield 'The rows hold no metadata, so that control was left out.'
-    if 'thresholds' not in tables: yield 'No validation rows were given: no recalibration, thresholds, prediction sets or metadata control.'
+    blind = 'metadata' in set(tables['controls'].control)
+    if 'thresholds' in tables and not blind: yield 'The rows hold no metadata, so that control was left out.'
+    if 'thresholds' not in tables: yield f"No validation rows to learn from were given: no recalibration, thresholds{',' if not blind else ' or'} prediction sets{'' if blind else ' or metadata control'}."
 
 def trust_text(
     tables:dict, # from `trust_report`
@@ -788,12 +901,13 @@ def trust_text(
     "The report in plain sentences"
     return '\n'.join(fill(o, width) for o in [*(o for k,d in tables.items() for o in SAY[k](d)), *_say_rest(tables)])
 
-# %% ../nbs/04a_trust.ipynb #18c2658c
+# %% ../nbs/04a_trust.ipynb #002d812b
 def trust_report(
     rows:pd.DataFrame, # `rows.parquet` of the test evaluation
     predictions:pd.DataFrame, # its `predictions.parquet`
     valid:tuple=None, # rows and predictions of the validation evaluation; None: nothing is learned
     train:pd.DataFrame=None, # training rows with metadata and label columns, for the metadata control; None: the validation rows
+    metadata:pd.DataFrame=None, # that control's predictions, where they were made elsewhere: image_id x labels
     out:str|Path=None, # folder to write to; None: nothing is written
     unit:str='patient', # what is resampled: patient, study or image
     sensitivity:float|list=.9, # goals of thresholds
@@ -806,11 +920,12 @@ def trust_report(
 )->dict: # name -> table: calibration, thresholds, conformal, subgroups, controls
     "All that this notebook asks, in one call"
     rows,y,p = _joined(rows, predictions, 'test'); g,kw = _key(rows, unit),dict(unit=unit, n_boot=n_boot, seed=seed)
-    v = None if valid is None else _validation(valid, rows, list(p), unit)
-    learned = v and _learned((rows,y,p,g), v, train, kw, sensitivity, specificity, prevalences, coverage)
+    v = None if valid is None else _validation(valid, rows, list(p), unit); blind = _metadata(rows, list(p), v, train, metadata)
+    if v and not set(_two_classes(v[1].to_numpy())) & set(_two_classes(y.to_numpy())): v = None # no label of which both could say anything
+    learned = v and _learned((rows,y,p,g), v, kw, sensitivity, specificity, prevalences, coverage)
     parts = [calibration_table(y, p, groups=g, **kw).assign(stage='as predicted', method='none')] + ([learned['after']] if v else [])
     tables = dict(calibration=pd.concat(parts, ignore_index=True)) | ({k:learned[k] for k in ('thresholds','conformal')} if v else {})
-    tables |= dict(subgroups=_by_subgroup(y, p, rows, g, tables.get('thresholds'), kw), controls=control_table(y, p, groups=g, metadata=learned and learned['metadata'], **kw))
+    tables |= dict(subgroups=_by_subgroup(y, p, rows, g, tables.get('thresholds'), kw), controls=control_table(y, p, groups=g, metadata=blind, **kw))
     if out: _write_report(out, tables, learned and learned['recalibrator'], learned and learned['sets'])
     if verbose: print(trust_text(tables))
     return tables
@@ -827,3 +942,67 @@ def trust_folder(
     valid = valid or (beside if Path(folder).name.endswith('-test') and (beside/'metrics.csv').is_file() else None)
     v = valid and read_evaluation(valid)
     return trust_report(ev.rows, ev.predictions, valid=v and (v.rows,v.predictions), train=train, out=folder, **dict(unit=ev.metrics.unit.iloc[0])|kwargs)
+
+# %% ../nbs/04a_trust.ipynb #f159e93c
+def _grid(labels, draw, size=(3.4,3.)):
+    "A figure with a panel a label, four in a row; `draw(label, ax)`"
+    import matplotlib.pyplot as plt
+    cols = min(4, len(labels)); rows = -(-len(labels)//cols)
+    fig,axs = plt.subplots(rows, cols, figsize=(size[0]*cols, size[1]*rows), squeeze=False, layout='constrained')
+    for ax in axs.flat[len(labels):]: ax.axis('off')
+    for l,ax in zip(labels, axs.flat): draw(l, ax).set_title(fill(l, 28), fontsize=10)
+    texts = [ax.get_legend() and [t.get_text() for t in ax.get_legend().get_texts()] for ax in axs.flat]
+    for ax,t in list(zip(axs.flat, texts))[1:]:
+        if t and t==texts[0]: ax.get_legend().remove() # once is enough
+    return fig
+
+def _alone(draw, *size):
+    "A figure with one panel"
+    import matplotlib.pyplot as plt
+    fig,ax = plt.subplots(figsize=size, layout='constrained'); draw(ax); return fig
+
+# %% ../nbs/04a_trust.ipynb #dd23851d
+def read_trust(
+    folder:str|Path, # an evaluation folder
+    name:str # calibration, thresholds, conformal, subgroups or controls
+)->pd.DataFrame: # None where the report did not write it
+    "A table of a folder's trust report"
+    file = Path(folder)/f'{name}.csv'
+    return read_table(file) if file.is_file() else None
+
+def figures(
+    folder:str|Path, # an evaluation folder with its trust report
+    n_boot:int=400 # resamples of what is drawn
+)->dict: # name -> a function that returns the figure
+    "What can be drawn of an evaluation folder, from its files alone"
+    ev,out = read_evaluation(folder),{}; rows,y,p = _joined(ev.rows, ev.predictions, 'test'); g = _key(rows, ev.metrics.unit.iloc[0])
+    th,sub,ctl,cov = (read_trust(ev.path, k) for k in ('thresholds','subgroups','controls','conformal')); ok = [list(p)[i] for i in _two_classes(y.to_numpy())]
+    new = Recalibrator.load(ev.path/'recalibration.json').predict(p) if (ev.path/'recalibration.json').is_file() else None
+    at = {} if th is None else th.drop_duplicates('label').set_index('label').threshold.to_dict()
+    out['calibration'] = lambda: _grid(ok, lambda l,ax: plot_recalibration(y[l], p[l], None if new is None else new[l], l, g, ax, n_boot=n_boot))
+    out['operating'] = lambda: _grid(ok, lambda l,ax: plot_operating(y[l], p[l], l, g, at.get(l), ax, n_boot))
+    if at: out['predictive'] = lambda: _predictive(y, p, at, g, n_boot)
+    if cov is not None: out['coverage'] = lambda: _alone(lambda ax: plot_coverage(cov[cov['by']=='class'], ax), 6, 1.4+.36*p.shape[1])
+    if sub is not None and len(d := sub[(sub.metric=='auroc')&sub['diff'].notna()]): out['subgroups'] = lambda: _grid([l for l in p if l in set(d.label)], lambda l,ax: plot_subgroups(d, l, ax=ax), (4.2, .8+.24*d.groupby('label').size().max()))
+    if ctl is not None: out['controls'] = lambda: _alone(lambda ax: plot_controls(ctl, ax=ax), 7, 1.4+.32*(len(ok)+1))
+    return out
+
+def _predictive(y, p, at, g, n_boot):
+    wide = call_table(y, p, at, groups=g, prevalences=[.001, .005, .01, .02, .05, *np.arange(.1, .55, .05)], n_boot=n_boot)
+    return _grid([l for l in p if l in set(wide.label)], lambda l,ax: plot_predictive(wide, l, 'given', ax))
+
+# %% ../nbs/04a_trust.ipynb #d02e27f1
+def trust_figures(
+    folder:str|Path, # an evaluation folder with its trust report
+    n_boot:int=400, # resamples of what is drawn
+    dpi:int=80
+)->list: # the files, in the folder's figures/
+    "Draw an evaluation folder: calibration, operating, predictive, coverage, subgroups, controls"
+    import matplotlib.pyplot as plt
+    out = []
+    for name in ('calibration','operating','predictive','coverage','subgroups','controls'): (Path(folder)/'figures'/f'{name}.png').unlink(missing_ok=True)
+    for name,draw in figures(folder, n_boot).items():
+        fig = draw(); out.append(Path(folder)/'figures'/f'{name}.png')
+        with written(out[-1]) as f: fig.savefig(f, dpi=dpi, format='png')
+        plt.close(fig)
+    return out
