@@ -14,7 +14,7 @@ setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
     long_description=(root/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
-    packages=find_packages(include=['cxr_nb', 'cxr_nb.*']), package_data={'cxr_nb': ['weights/*.safetensors']}, zip_safe=False,
+    packages=find_packages(include=['cxr_nb', 'cxr_nb.*']), package_data={'cxr_nb': ['weights/*.safetensors', 'published/*.csv']}, zip_safe=False,
     python_requires=f">={cfg['min_python']}", install_requires=cfg['requirements'].split(), extras_require=extras,
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research', 'Programming Language :: Python :: 3',
                  'Topic :: Scientific/Engineering :: Medical Science Apps.'],

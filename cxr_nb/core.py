@@ -441,6 +441,21 @@ PRESETS['nih_baseline'] = dict(
     train=dict(arch='efficientnet_lite0', pretrained='imagenet', epochs=16, lr=1e-3, body_lr=.4, wd=.01, bs=32, dropout=.5, mixup=.4, freeze=4, patience=6, tta=5, seed=0,
                augment=dict(rotate=15., shift=.09, zoom=.24, brightness=20., contrast=.25, gamma=.4, erase=.3, flip=0.)))
 
+# %% ../nbs/00_core.ipynb #556fbff3
+PRESETS['seed1_mimic'] = dict(
+    preprocess=dict(kind='mimic', labels='Pneumonia,Pleural Effusion,Pneumothorax,Atelectasis,Cardiomegaly,Consolidation', views='PA', one_per_subject=True,
+                    size=224, geometry='squash', uncertain='drop', blank='keep', split='hash', seed=0),
+    weights=dict(mean=.5, std=.5),
+    train=dict(arch='resnet18', pretrained='imagenet', epochs=20, lr=1e-5, body_lr=1., wd=1e-4, bs=32, dropout=.5, mixup=0., freeze=0, patience=3, tta=1, seed=0,
+               loss='bce', loss_options={}, uncertain='cohort', smoothing=0.,
+               augment=dict(rotate=10., shift=0., zoom=0., brightness=0., contrast=0., gamma=0., erase=0., flip=.5)))
+
+PRESETS['seed2_nih'] = dict(
+    preprocess=dict(kind='nih', labels=','.join(NIH_LABELS), views='all', one_per_subject=False, size=512, geometry='squash', split='hash', seed=0),
+    train=dict(arch='densenet121', pretrained='imagenet', epochs=100, lr=1e-4, body_lr=1., wd=1e-5, bs=32, dropout=.2, mixup=0., freeze=4, patience=10, tta=1, seed=0,
+               loss='weighted', loss_options={}, uncertain='cohort', smoothing=0.,
+               augment=dict(rotate=18., shift=.05, zoom=.05, brightness=25., contrast=.1, gamma=0., erase=0., flip=0.)))
+
 # %% ../nbs/00_core.ipynb #db92ea7d
 def read_config(
     config:str|Path|None, # a preset's name, a JSON file, or None
