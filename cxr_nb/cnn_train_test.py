@@ -272,7 +272,7 @@ def _evaluate(net, cohort, rows, folder, tta, run, split):
     table = score_table(rows[labels].to_numpy('float64'), p, labels, groups=groups, unit=unit, thresholds=th)
     return _write(folder, rows, long_predictions(rows, p, labels), table, _eval_facts(cohort, rows, labels, th, tta, run, split))
 
-# %% ../nbs/07_cnn_train_test.ipynb #c54f3078
+# %% ../nbs/07_cnn_train_test.ipynb #45aef623
 def _train_folds(cohort, out, cfg, folds, request, conf):
     labels, parts, inner, blind = cohort.labels, [], [], []
     for k in range(folds):
@@ -281,7 +281,7 @@ def _train_folds(cohort, out, cfg, folds, request, conf):
         blind.append(pd.DataFrame(metadata_predictions(tr, tr[labels], te), te.image_id, labels)) # the control is out of fold as well
         for rows,to in (te, parts), (va, inner): to.append(long_predictions(rows, predict_proba(net, cohort, rows, cfg.tta), labels))
     pred = pd.concat(parts, ignore_index=True); rows = cohort.df.set_index('image_id').loc[pred.image_id.unique()].reset_index()
-    pooled = pd.concat(inner); th = {l: choose_thresholds(d.y.to_numpy(), d.p.to_numpy(), [l]).iloc[0] for l,d in pooled.groupby('label', sort=False)}
+    by = dict(list(pd.concat(inner).groupby('label', sort=False))); th = choose_thresholds(*(np.stack([d[k] for d in by.values()], 1) for k in ('y','p')), list(by)).to_dict()
     unit, groups = _unit(cohort, rows)
     table = score_table(wide_predictions(pred,'y').to_numpy(), wide_predictions(pred).to_numpy(), labels, groups=groups, unit=unit, metrics=('auroc','ap','brier','ece'))
     write_json(out/'thresholds.json', th); write_json(out/'data.json', data_facts(cohort))
