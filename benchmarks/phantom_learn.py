@@ -1,17 +1,22 @@
 """What a ResNet-18 learns from the phantom, beside the ideal observer, and what is left when its shortcuts break. Everything here is synthetic.
 
-    python benchmarks/phantom_learn.py WORK [--n 2000] [--size 128] [--epochs 24] [--jobs 2]
+    python benchmarks/phantom_learn.py WORK [--start distil|imagenet|none] [--n 2000] [--size 160] [--epochs 22] [--jobs 2]
 
-Draws `standard` twice into the folder WORK, with confounders in all splits and in the training split alone, trains a ResNet-18 from scratch on the truth of the first, and scores both test splits. For each
-finding: the AUROC with its interval by patients, the same for the thirds of the positives by contrast to noise (each third against all films without the finding), the ideal observer's ceiling
-(`cxr_nb.phantom.ceiling`), and the AUROC on the test films whose confounders are broken. Started again it goes on where it stopped. Writes results/phantom_learn.csv.
+Draws `standard` three times into the folder WORK: seed 0, the same with confounders broken in its test split, and seed 1. Trains a ResNet-18 on the truth of the first one's training split. Scores all films of seed 1, other patients and
+ten times as many positives as a test split has, and the first's test split with its confounders whole and broken. ResNet-18's ImageNet weights lie on a hub
+(`--start imagenet`). So that the figure can be made without a network, `--start distil` lets a ResNet-18 first imitate, on the training films and without their labels, the feature maps of the EfficientNet-Lite0 whose ImageNet weights
+come as a package (Romero 2015, FitNets); `none` starts from random weights. For each finding: the AUROC on seed 1
+with its interval by patients, the same for the thirds of the positives by contrast to noise (each third against all films without the finding), the ideal observer's ceiling (`cxr_nb.phantom.ceiling`), and the AUROC of the two test splits.
+Started again it goes on where it stopped. Writes results/phantom_learn.csv.
 """
 import argparse
 from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, timm, torch
+from torch import nn
 from cxr_nb import phantom
+from cxr_nb.cnn import Augment, CXRNet, cohort_dls, gains_by_bf16, save_model
 from cxr_nb.cnn_train_test import test, train
-from cxr_nb.core import read_table, wide_predictions, write_table
+from cxr_nb.core import progress, read_table, wide_predictions, write_table
 from cxr_nb.metrics import score_table
 from cxr_nb.preprocessing import preprocess
 
@@ -21,15 +26,19 @@ def truth(root):
     cnr = found.pivot_table(index='dicom_id', columns='label', values='cnr', aggfunc='max').reindex(rec.dicom_id)
     return rec, cnr
 
-def cohort(root, out, size, jobs):
-    "A cohort of the phantom's frontal films with the truth as labels"
+def cohort(root, out, size, jobs, others=0):
+    "A cohort of the phantom's frontal films with the truth as labels; other patients than another seed's where `others` is added to their ids"
     rec, cnr = truth(root); split = read_table(root/'mimic-cxr-2.0.0-split.csv.gz').set_index('dicom_id').split
     images = read_table(root/'phantom'/'images.csv').set_index('dicom_id')
-    d = pd.DataFrame(dict(path=rec.path, subject_id=rec.subject_id, study_id=rec.study_id, view=images['view'].reindex(rec.dicom_id).to_numpy(), sex=images.sex.reindex(rec.dicom_id).to_numpy(),
+    d = pd.DataFrame(dict(path=rec.path, subject_id=rec.subject_id + others, study_id=rec.study_id, view=images['view'].reindex(rec.dicom_id).to_numpy(), sex=images.sex.reindex(rec.dicom_id).to_numpy(),
                           age=images.age.reindex(rec.dicom_id).to_numpy(), split=split.reindex(rec.dicom_id).to_numpy()))
     d = pd.concat([d, cnr.notna().astype(int).reset_index(drop=True)], axis=1)
     d[d['view'].isin(['PA','AP'])].to_csv(root/'labels.csv', index=False)
     return preprocess(root, 'folder', out, views='AP,PA', size=size, split='official', audit='off', jobs=jobs)
+
+def drawn(work, name, n, size, jobs, others=0, **kw):
+    "A phantom of standard difficulty and its cohort, in WORK"
+    return cohort(phantom.write_phantom(work/name, n=n, difficulty='standard', size=512, jobs=jobs, **kw), work/f'cohort_{name}', size, jobs, others)
 
 def thirds(ev, cnr, labels):
     "Truth and scores of a column a finding and third of its contrast to noise; other positives are unknown there"
@@ -48,28 +57,50 @@ def auroc_rows(table, what):
     "The AUROC rows of a table, named"
     return table[table.metric == 'auroc'][['label','value','lo','hi','n_pos','n_neg']].rename(columns={k: f'{what}{k}' for k in ('value','lo','hi','n_pos','n_neg')}).set_index('label')
 
-def main(work, n, size, epochs, jobs):
-    for k in ('all', 'train'): phantom.write_phantom(work/k, n=n, seed=0, difficulty='standard', size=512, jobs=jobs, confounded=k)
-    c, broken = (cohort(work/k, work/f'cohort_{k}', size, jobs) for k in ('all', 'train'))
-    run = train(c, work/'run', arch='resnet18', pretrained='none', epochs=epochs, lr=1e-3, body_lr=1., wd=.05, bs=16, mixup=0., dropout=0., patience=99, seed=0,
-                augment=dict(rotate=6., shift=.05, zoom=.1, brightness=15., contrast=.2, gamma=.2, erase=0., flip=0.))
-    ev, labels = test(run, c), c.labels
-    group = ev.rows.subject_id.to_numpy()
-    y, p = wide_predictions(ev.predictions, 'y')[labels].to_numpy(), wide_predictions(ev.predictions)[labels].to_numpy()
-    out = auroc_rows(score_table(y, p, labels, groups=group, metrics=('auroc',)), '')
-    ys, ps, names = thirds(ev, truth(work/'all')[1], labels)
-    by = auroc_rows(score_table(ys, ps, names, groups=group, metrics=('auroc',)), '').value
+def distil(cohort, out, epochs=10, lr=2e-3):
+    "A ResNet-18 that imitates three feature maps of EfficientNet-Lite0 on the training films"
+    if out.is_file(): return out
+    torch.manual_seed(0); c = cohort; train_, valid = c.rows('train'), c.rows('valid')
+    teacher, student = CXRNet('efficientnet_lite0', c.labels, c.size, pretrained='imagenet').eval(), CXRNet('resnet18', c.labels, c.size, pretrained='none')
+    maps = timm.create_model('tf_efficientnet_lite0', features_only=True, out_indices=(2, 3, 4)).eval().requires_grad_(False)
+    maps.load_state_dict(teacher.body.state_dict(), strict=False)
+    seen = {}
+    for k in (2, 3, 4): getattr(student.body, f'layer{k}').register_forward_hook(lambda m, x, y, k=k: seen.__setitem__(k, y))
+    bridge = nn.ModuleList([nn.Conv2d(a, b, 1) for a, b in zip((128, 256, 512), maps.feature_info.channels())])
+    dls = cohort_dls(c, train_, valid, augment=Augment(rotate=8., shift=.06, zoom=.2, gamma=.3, erase=0.))
+    opt = torch.optim.AdamW([*student.body.parameters(), *bridge.parameters()], lr, weight_decay=.02)
+    plan = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs*len(dls.train)); scale = None
+    for _ in progress(range(epochs), 'distil'):
+        for x, _ in dls.train:
+            x = ((x.float()-teacher.mean)/teacher.std).contiguous(memory_format=torch.channels_last)
+            with torch.autocast('cpu', torch.bfloat16, enabled=gains_by_bf16()):
+                want = [w.float() for w in maps(x)]; student.body(x); have = [b(seen[k]).float() for k, b in zip((2, 3, 4), bridge)]
+            scale = scale or [(w.mean((0,2,3), keepdim=True), w.std((0,2,3), keepdim=True)+1e-3) for w in want]
+            loss = sum(nn.functional.mse_loss(h, ((w-m)/s).clamp(-5, 5)) for h, w, (m, s) in zip(have, want, scale))
+            opt.zero_grad(); loss.backward(); opt.step(); plan.step()
+    save_model(student, out)
+    return out
+
+
+def main(work, start, n, size, epochs, jobs):
+    def films(name, **kw): return drawn(work, name, n, size, jobs, **kw)
+    c = films('all', seed=0)
+    weights = str(distil(c, work/'distil.safetensors')) if start == 'distil' else start
+    run = train(c, work/f'run_{start}', arch='resnet18', pretrained=weights, freeze=0, epochs=epochs, lr=1.5e-3, body_lr=1., wd=.02, bs=16, mixup=0., dropout=0., patience=99, seed=0,
+                augment=dict(rotate=8., shift=.06, zoom=.15, brightness=20., contrast=.25, gamma=.3, erase=0., flip=0.))
+    def scored(ev, what=''): return auroc_rows(score_table(*(wide_predictions(ev.predictions, k)[c.labels].to_numpy() for k in ('y','p')), c.labels, groups=ev.rows.subject_id.to_numpy(), metrics=('auroc',)), what)
+    ev = test(run, films('more', others=50_000_000, seed=1), split='all'); out = scored(ev)
+    ys, ps, names = thirds(ev, truth(work/'more')[1], c.labels)
+    by = auroc_rows(score_table(ys, ps, names, groups=ev.rows.subject_id.to_numpy(), metrics=('auroc',)), '').value
     for k in ('faint','middle','plain'): out[k] = [by.get(f'{l}|{k}', np.nan) for l in out.index]
-    top = phantom.ceiling(list(labels))
-    out['ceiling'] = top.groupby('label').auroc.mean().reindex(out.index); out['ceiling_search'] = top.groupby('label').auroc_search.mean().reindex(out.index)
-    eb = test(run, broken)
-    yb, pb = wide_predictions(eb.predictions, 'y')[labels].to_numpy(), wide_predictions(eb.predictions)[labels].to_numpy()
-    out = out.join(auroc_rows(score_table(yb, pb, labels, groups=eb.rows.subject_id.to_numpy(), metrics=('auroc',)), 'broken_')[['broken_value','broken_lo','broken_hi']])
-    out = out.round(4).reset_index(); write_table(Path(__file__).parent/'results'/'phantom_learn.csv', out); print(out.to_string(index=False))
+    top = phantom.ceiling(list(c.labels), size=size).groupby('label')[['auroc','auroc_search']].mean()
+    out = out.join(top.rename(columns=dict(auroc='ceiling', auroc_search='ceiling_search')))
+    for what, d in dict(test=c, broken=films('train', seed=0, confounded='train')).items(): out = out.join(scored(test(run, d), f'{what}_')[[f'{what}_{k}' for k in ('value','lo','hi')]])
+    out = out.round(4).reset_index().assign(start=start); write_table(Path(__file__).parent/'results'/'phantom_learn.csv', out); print(out.to_string(index=False))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    a.add_argument('work', type=Path, help='folder for phantoms, cohorts and the run')
-    a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--size', type=int, default=128, help='pixels a side of what is learnt from')
-    a.add_argument('--epochs', type=int, default=24, help='at most'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
-    a = a.parse_args(); main(a.work, a.n, a.size, a.epochs, a.jobs)
+    a.add_argument('work', type=Path, help='folder for phantoms, cohorts and the run'); a.add_argument('--start', default='distil', choices=['distil','imagenet','none'], help='where the weights start')
+    a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--size', type=int, default=160, help='pixels a side of what is learnt from')
+    a.add_argument('--epochs', type=int, default=22, help='at most'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
+    a = a.parse_args(); main(a.work, a.start, a.n, a.size, a.epochs, a.jobs)

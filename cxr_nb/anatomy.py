@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['CARINA', 'RIB_FALL', 'RIB_REACH', 'HILA', 'LUNG_DENSITY', 'Anatomy', 'anatomy', 'ellipsoid', 'capsule', 'silhouette',
-           'cage_profile', 'dome_heights', 'chambers_half', 'heart_half', 'spine_x', 'mediastinum_half', 'dome_drop',
+           'cage_profile', 'dome_heights', 'spine_x', 'chambers_half', 'heart_half', 'mediastinum_half', 'dome_drop',
            'dome_span', 'lung_span', 'organ_spans', 'lung_chord', 'one_lung', 'lungs', 'soft_noise', 'texture',
-           'airways', 'gas', 'tube_points', 'splat', 'rods', 'shoulder', 'inside', 'outline', 'outline_side', 'skin',
+           'tube_points', 'splat', 'rods', 'airways', 'gas', 'shoulder', 'inside', 'outline', 'outline_side', 'skin',
            'body', 'arms', 'breasts', 'pectorals', 'chin', 'skin_folds', 'shell', 'rib_paths', 'clavicle_paths',
-           'blade', 'bones', 'humeri', 'ribs', 'long_bones', 'vertebra_at', 'spine', 'back_y', 'shoulder_blades',
+           'blade', 'bones', 'humeri', 'ribs', 'long_bones', 'shoulder_blades', 'vertebra_at', 'spine', 'back_y',
            'cartilage', 'grow', 'vessel_tree', 'vessels', 'skeleton', 'chest']
 
 # %% ../nbs/00b_anatomy.ipynb #858c59ac
@@ -137,7 +137,7 @@ def silhouette(
     if not soft: return d*(np.sqrt(g) if edge == .5 else cv2.pow(g, edge))
     return d*cv2.exp(cv2.log(np.maximum(g, 1e-9))*np.where(u < 0, *e))*(g > 0)
 
-# %% ../nbs/00b_anatomy.ipynb #851d1e41
+# %% ../nbs/00b_anatomy.ipynb #c2ef7147
 @compiled
 def _look(out, x, x0, step, table): # a table's value at each pixel
     for i in range(x.shape[0]):
@@ -156,6 +156,7 @@ def _coarse(fr): # the same picture with half the pixels a side: enough for what
 
 def _widened(fr, m): return cv2.resize(m, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR)
 
+# %% ../nbs/00b_anatomy.ipynb #20baebcb
 def cage_profile(
     a:Anatomy, # the patient
     z # height, cm
@@ -170,6 +171,14 @@ def dome_heights(
 )->tuple: # height of the right and left dome in this breath, cm
     "The diaphragm in this breath"
     return a.domes[0] + pose.breath, a.domes[1] + pose.breath
+
+# %% ../nbs/00b_anatomy.ipynb #53300add
+def spine_x(
+    a:Anatomy, # the patient
+    z # height, cm
+): # x of the spine's middle there, cm
+    "How the spine bends sideways"
+    return a.bend*np.sin(z/6.5 + .6)
 
 # %% ../nbs/00b_anatomy.ipynb #40b8f40a
 def _heart_borders(a, v): # x of the right and the left border at shares v of the heart's height
@@ -217,14 +226,7 @@ def heart_half(
     for side in (-1, 1): out = np.maximum(out, _fat_pad(a, fr, side))
     return cv2.GaussianBlur(out, (0,0), beat/fr.px)
 
-# %% ../nbs/00b_anatomy.ipynb #198c9f2d
-def spine_x(
-    a:Anatomy, # the patient
-    z # height, cm
-): # x of the spine's middle there, cm
-    "How the spine bends sideways"
-    return a.bend*np.sin(z/6.5 + .6)
-
+# %% ../nbs/00b_anatomy.ipynb #b1baa06e
 def _pedicle(a, fr): # half of what lies between the lungs above the heart, cm
     (e, kz), u, k, g = _arch(a), a.unfold, a.knob, rng_of(a.key, 'pedicle').normal(size=6)
     z = np.array([-4., 0, 1.6, kz - k - .9, kz - .55*k, kz, kz + .55*k, kz + k + .6, kz + k + 2.6, 12.5, 15, 18]); bend = .5*spine_x(a, z)
@@ -410,46 +412,6 @@ def texture(
     coarse = sum(w*soft_noise(small, *key, s, scale=s) for s, w in ((4.8, .62), (2.2, .5), (1., .4)))
     return cv2.resize(coarse, (fr.size, fr.size), interpolation=cv2.INTER_LINEAR) + .25*soft_noise(fr, *key, .45, scale=.45) + .14*soft_noise(fr, *key, .2, scale=.2)
 
-# %% ../nbs/00b_anatomy.ipynb #3c35bcdc
-CARINA = (.3, -1.5, 4.3)
-
-def airways(
-    fr:Frame # the picture's grid
-)->np.ndarray: # cm of air
-    "Trachea and main bronchi"
-    p = np.array([(.0, 1., 20), (.1, .2, 11), (-.25, -.8, 6.), CARINA, (-2.6, -2, 2.), CARINA, (4., -2.2, 1.6)])
-    q = np.array([(.1, .2, 11), (-.25, -.8, 6.), CARINA, (-2.6, -2, 2.), (-4.2, -2.6, -1.8), (4., -2.2, 1.6), (5., -3, -1.2)])
-    r, thin = np.array([.82, .84, .86, .68, .46, .6, .4]), slice(3, None)
-    return cv2.GaussianBlur(np.maximum.reduce([.9*rods(fr, p[:1], q[:1], r[:1]), 1.3*rods(fr, p[1:3], q[1:3], r[1:3]), .95*rods(fr, p[thin], q[thin], r[thin])]), (0,0), max(.5, .07/fr.px))
-
-# %% ../nbs/00b_anatomy.ipynb #e94bf70a
-def gas(
-    a:Anatomy, # the patient
-    fr:Frame # the picture's grid
-)->np.ndarray: # cm of air
-    "Air in the stomach, over a fluid level where the patient sits or stands, and in the bowel"
-    r, low, u = rng_of(fr.pose.key, 'gas'), dome_heights(a, fr.pose)[1], rng_of(fr.pose.key, 'belly').random(10)
-    w, h, out = 2. + 2.6*u[0], 1. + 1.9*u[1]**1.5, np.zeros_like(fr.X)
-    if u[2] < .75:
-        mid = a.width*.47 + (u[3]-.6)*3.5; x, z = fr.at(mid, 3, low - .7 - .5*u[4] - h); z = z + .028*(x + mid - a.width*.47)**2 # its roof runs along the dome
-        e = 1 - (x/w)**2 - (z/h)**2 + .22*soft_noise(fr, fr.pose.key, 'stomach', scale=2.4)*(z < .3*h)
-        out = (2.6 + 4.*u[5])*_root(e)*(1 + .05*soft_noise(fr, fr.pose.key, 'folds', scale=.8))
-        if fr.pose.erect and u[6] < .6: out = out/(1 + np.exp((((u[7]-.75)*h - z)/.06).clip(-30, 30)))
-    loops = _loops(r, a, low, u)
-    return np.maximum(out, .8*cv2.GaussianBlur(rods(fr, *loops), (0,0), .12/fr.px)*(1 + .1*soft_noise(fr, fr.pose.key, 'stool', scale=.8))).astype('float32')
-
-def _loops(r, a, low, u): # balls in a row: haustra of the colon, small bowel
-    ways, out = [], []
-    if u[8] < .5: ways.append((np.array([(3.5, low-7), (6.5, low-3.6), (a.width*.8, low - 2.2 - 2*u[9]), (a.width*.9, low - 7), (a.width*.86, low-12)]), 1.4)) # at the spleen
-    if u[9] < .25: ways.append((np.array([(-a.width*.8, low-12), (-a.width*.78, low-7.5), (-6, low-6.6), (-1, low-9)]), 1.3)) # at the liver
-    for _ in range(r.integers(-3, 3)): c = np.array([r.uniform(-9, 9), low - r.uniform(8, 14)]); ways.append((c + np.cumsum(r.normal(size=(4,2))*1.8, 0), .5)) # small bowel
-    for way, size in ways:
-        p = _path(np.column_stack([way, 0*way]), 40)[:,:2]; t, i, end = r.uniform(0, 12), [], r.uniform(22, 40)
-        while t < end: i.append(int(t)); t += r.choice([2, 3, 3, 4])
-        out.append(np.column_stack([p[i,0] + .25*r.normal(size=len(i)), 4 + 0*p[i,0], p[i,1] + .25*r.normal(size=len(i)), size*r.uniform(.6, 1.25, len(i))*(.75 + .5*u[7])]))
-    c = np.concatenate(out) if out else np.zeros((0, 4))
-    return c[:,:3], c[:,:3] + (.05, 0, 0), c[:,3]
-
 # %% ../nbs/00b_anatomy.ipynb #3ebcf3a2
 @compiled
 def _fill(p, d, across, behind, r, n, hollow, flat, vol, pts, mass): # points of all segments
@@ -537,6 +499,46 @@ def _path(p, n): # n points along a smooth curve through the given ones
     from scipy.interpolate import PchipInterpolator
     p = np.asarray(p, 'float64'); t = np.r_[0, np.cumsum(np.sqrt((np.diff(p, axis=0)**2).sum(1)))]
     return PchipInterpolator(t, p)(np.linspace(0, t[-1], n))
+
+# %% ../nbs/00b_anatomy.ipynb #3c35bcdc
+CARINA = (.3, -1.5, 4.3)
+
+def airways(
+    fr:Frame # the picture's grid
+)->np.ndarray: # cm of air
+    "Trachea and main bronchi"
+    p = np.array([(.0, 1., 20), (.1, .2, 11), (-.25, -.8, 6.), CARINA, (-2.6, -2, 2.), CARINA, (4., -2.2, 1.6)])
+    q = np.array([(.1, .2, 11), (-.25, -.8, 6.), CARINA, (-2.6, -2, 2.), (-4.2, -2.6, -1.8), (4., -2.2, 1.6), (5., -3, -1.2)])
+    r, thin = np.array([.82, .84, .86, .68, .46, .6, .4]), slice(3, None)
+    return cv2.GaussianBlur(np.maximum.reduce([.9*rods(fr, p[:1], q[:1], r[:1]), 1.3*rods(fr, p[1:3], q[1:3], r[1:3]), .95*rods(fr, p[thin], q[thin], r[thin])]), (0,0), max(.5, .07/fr.px))
+
+# %% ../nbs/00b_anatomy.ipynb #e94bf70a
+def gas(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->np.ndarray: # cm of air
+    "Air in the stomach, over a fluid level where the patient sits or stands, and in the bowel"
+    r, low, u = rng_of(fr.pose.key, 'gas'), dome_heights(a, fr.pose)[1], rng_of(fr.pose.key, 'belly').random(10)
+    w, h, out = 2. + 2.6*u[0], 1. + 1.9*u[1]**1.5, np.zeros_like(fr.X)
+    if u[2] < .75:
+        mid = a.width*.47 + (u[3]-.6)*3.5; x, z = fr.at(mid, 3, low - .7 - .5*u[4] - h); z = z + .028*(x + mid - a.width*.47)**2 # its roof runs along the dome
+        e = 1 - (x/w)**2 - (z/h)**2 + .22*soft_noise(fr, fr.pose.key, 'stomach', scale=2.4)*(z < .3*h)
+        out = (2.6 + 4.*u[5])*_root(e)*(1 + .05*soft_noise(fr, fr.pose.key, 'folds', scale=.8))
+        if fr.pose.erect and u[6] < .6: out = out/(1 + np.exp((((u[7]-.75)*h - z)/.06).clip(-30, 30)))
+    loops = _loops(r, a, low, u)
+    return np.maximum(out, .8*cv2.GaussianBlur(rods(fr, *loops), (0,0), .12/fr.px)*(1 + .1*soft_noise(fr, fr.pose.key, 'stool', scale=.8))).astype('float32')
+
+def _loops(r, a, low, u): # balls in a row: haustra of the colon, small bowel
+    ways, out = [], []
+    if u[8] < .5: ways.append((np.array([(3.5, low-7), (6.5, low-3.6), (a.width*.8, low - 2.2 - 2*u[9]), (a.width*.9, low - 7), (a.width*.86, low-12)]), 1.4)) # at the spleen
+    if u[9] < .25: ways.append((np.array([(-a.width*.8, low-12), (-a.width*.78, low-7.5), (-6, low-6.6), (-1, low-9)]), 1.3)) # at the liver
+    for _ in range(r.integers(-3, 3)): c = np.array([r.uniform(-9, 9), low - r.uniform(8, 14)]); ways.append((c + np.cumsum(r.normal(size=(4,2))*1.8, 0), .5)) # small bowel
+    for way, size in ways:
+        p = _path(np.column_stack([way, 0*way]), 40)[:,:2]; t, i, end = r.uniform(0, 12), [], r.uniform(22, 40)
+        while t < end: i.append(int(t)); t += r.choice([2, 3, 3, 4])
+        out.append(np.column_stack([p[i,0] + .25*r.normal(size=len(i)), 4 + 0*p[i,0], p[i,1] + .25*r.normal(size=len(i)), size*r.uniform(.6, 1.25, len(i))*(.75 + .5*u[7])]))
+    c = np.concatenate(out) if out else np.zeros((0, 4))
+    return c[:,:3], c[:,:3] + (.05, 0, 0), c[:,3]
 
 # %% ../nbs/00b_anatomy.ipynb #442ce7fe
 def shoulder(
@@ -861,6 +863,31 @@ def _blade_bones(b, s, lateral): # paths, radii and walls
     t = np.linspace(0, 2*np.pi, 25); rim = b['glenoid'] + np.column_stack([s*.45*np.cos(t) + s*.12, 0*t, 1.75*np.sin(t)])
     return out + [(rim, .13, .1, 1.2, 0., 1.), (np.stack([b['glenoid'], b['neck']]), 1.25, .1, .8, 0., 1.)]
 
+# %% ../nbs/00b_anatomy.ipynb #17dcf56a
+def shoulder_blades(
+    a:Anatomy, # the patient
+    fr:Frame # the picture's grid
+)->np.ndarray: # bone, cm
+    "The thin plates of the scapulae and the breastbone, with all bones of the shoulders"
+    out = _sternum(a, fr) + long_bones(a, fr)
+    for s in (-1, 1):
+        b = blade(a, fr.pose, s)
+        out = out + .13*_plate(fr, np.stack([b[k] for k in ('upper', 'notch', 'neck', 'beneath', 'side', 'edge', 'tip', 'low', 'root')]))
+    return a.bone*out
+
+def _sternum(a, fr): # manubrium and body
+    t, d = a.apex, a.depth
+    if fr.lateral:
+        p = np.array([(5.6, t-4.4), (6.6, t-4.6), (d + .9, t-8.8), (d + 1.2, t-18), (d + .4, t-19), (d + .2, t-9)])
+        e = inside(fr, p); return .9*_slab(e, .5) 
+    p = np.array([(-2.6, 7, t-4), (2.6, 7, t-4), (2.7, 7, t-5.6), (1.6, 8, t-8.6), (1.9, 8, t-14), (1.4, 8, t-18), (-1.4, 8, t-18), (-1.9, 8, t-14), (-1.6, 8, t-8.6), (-2.7, 7, t-5.6)])
+    return .16*_plate(fr, p)
+
+def _plate(fr, p): # 1 inside an outline, with a soft edge
+    out = np.zeros(fr.X.shape, 'uint8'); c, r, _ = project(fr, p)
+    cv2.fillPoly(out, [np.stack([c*16, r*16], 1).astype('int32')], 255, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(out, (0,0), max(.5, .1/fr.px)).astype('float32')/255
+
 # %% ../nbs/00b_anatomy.ipynb #6f3922c1
 def vertebra_at(
     a:Anatomy, # the patient
@@ -906,31 +933,6 @@ def _spine_side(a, fr): # vertebral bodies, their arches and processes seen from
     rim = np.exp(-((np.abs(y)-1.5)/.12)**2)/(1 + np.exp((np.abs(u) - .41)*34)) + np.exp(-((np.abs(u)-.4)/.035)**2)*(np.abs(y) < 1.55)
     back = np.exp(-((y+2.6)/.9)**2 - ((u-.1)/.25)**2)
     return a.bone*(.75*body + .25*rim + .45*back)
-
-# %% ../nbs/00b_anatomy.ipynb #17dcf56a
-def shoulder_blades(
-    a:Anatomy, # the patient
-    fr:Frame # the picture's grid
-)->np.ndarray: # bone, cm
-    "The thin plates of the scapulae and the breastbone, with all bones of the shoulders"
-    out = _sternum(a, fr) + long_bones(a, fr)
-    for s in (-1, 1):
-        b = blade(a, fr.pose, s)
-        out = out + .13*_plate(fr, np.stack([b[k] for k in ('upper', 'notch', 'neck', 'beneath', 'side', 'edge', 'tip', 'low', 'root')]))
-    return a.bone*out
-
-def _sternum(a, fr): # manubrium and body
-    t, d = a.apex, a.depth
-    if fr.lateral:
-        p = np.array([(5.6, t-4.4), (6.6, t-4.6), (d + .9, t-8.8), (d + 1.2, t-18), (d + .4, t-19), (d + .2, t-9)])
-        e = inside(fr, p); return .9*_slab(e, .5) 
-    p = np.array([(-2.6, 7, t-4), (2.6, 7, t-4), (2.7, 7, t-5.6), (1.6, 8, t-8.6), (1.9, 8, t-14), (1.4, 8, t-18), (-1.4, 8, t-18), (-1.9, 8, t-14), (-1.6, 8, t-8.6), (-2.7, 7, t-5.6)])
-    return .16*_plate(fr, p)
-
-def _plate(fr, p): # 1 inside an outline, with a soft edge
-    out = np.zeros(fr.X.shape, 'uint8'); c, r, _ = project(fr, p)
-    cv2.fillPoly(out, [np.stack([c*16, r*16], 1).astype('int32')], 255, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(out, (0,0), max(.5, .1/fr.px)).astype('float32')/255
 
 # %% ../nbs/00b_anatomy.ipynb #7a52ae13
 def cartilage(

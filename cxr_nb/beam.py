@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VIEWS', 'KEV', 'NIST', 'ENERGIES', 'WEIGHTS', 'ATTENUATION', 'DENSITY', 'MU', 'FONTS', 'rng_of', 'Pose', 'pose',
-           'Frame', 'frame', 'project', 'show_gray', 'mass_attenuation', 'spectrum', 'Maps', 'primary', 'scatter',
+           'Frame', 'frame', 'show_gray', 'project', 'mass_attenuation', 'spectrum', 'Maps', 'primary', 'scatter',
            'shutter', 'detect', 'uneven', 'Unit', 'unit', 'curve', 'process', 'letter', 'markers']
 
 # %% ../nbs/00a_beam.ipynb #bca706e9
@@ -86,7 +86,7 @@ class Frame:
         return self.X*k - float(x), self.Z*k - float(z)
     def part(self, rows, cols): return replace(self, X=self.X[rows, cols], Z=self.Z[rows, cols])
 
-# %% ../nbs/00a_beam.ipynb #4a53700b
+# %% ../nbs/00a_beam.ipynb #8efa5c85
 def frame(
     pose:Pose, # how the picture is taken
     size:int # pixels a side
@@ -96,16 +96,6 @@ def frame(
     u, v, t = c[None] - pose.shift[0], -c[:,None] - pose.shift[1], np.deg2rad(pose.tilt)
     X, Z = u*np.cos(t) + v*np.sin(t), v*np.cos(t) - u*np.sin(t)
     return Frame(pose, size, X.astype('float32'), Z.astype('float32'))
-
-def project(
-    fr:Frame, # the picture's grid
-    p:np.ndarray # N x 3 points of the body, cm
-)->tuple: # column, row (float pixels) and magnification of each
-    "Where points of the body appear"
-    x, y = fr.turned(p[:,0], p[:,1]); k = fr.zoom(y)
-    x, z, t, s = x/k, p[:,2]/k, np.deg2rad(fr.pose.tilt), fr.pose.shift
-    u, v = x*np.cos(t) - z*np.sin(t) + s[0], x*np.sin(t) + z*np.cos(t) + s[1]
-    return u/fr.px + fr.size/2 - .5, fr.size/2 - .5 - v/fr.px, 1/k
 
 # %% ../nbs/00a_beam.ipynb #ee6e4b18
 def show_gray(
@@ -119,6 +109,17 @@ def show_gray(
     ax = plt.subplots(figsize=(3,3))[1] if ax is None else ax
     ax.imshow(im, **{'cmap':'gray', **kwargs}); ax.set_title(title, fontsize=8); ax.axis('off')
     return ax
+
+# %% ../nbs/00a_beam.ipynb #172dbd24
+def project(
+    fr:Frame, # the picture's grid
+    p:np.ndarray # N x 3 points of the body, cm
+)->tuple: # column, row (float pixels) and magnification of each
+    "Where points of the body appear"
+    x, y = fr.turned(p[:,0], p[:,1]); k = fr.zoom(y)
+    x, z, t, s = x/k, p[:,2]/k, np.deg2rad(fr.pose.tilt), fr.pose.shift
+    u, v = x*np.cos(t) - z*np.sin(t) + s[0], x*np.sin(t) + z*np.cos(t) + s[1]
+    return u/fr.px + fr.size/2 - .5, fr.size/2 - .5 - v/fr.px, 1/k
 
 # %% ../nbs/00a_beam.ipynb #b51eddc3
 KEV = (20, 30, 40, 50, 60, 80, 100, 150)

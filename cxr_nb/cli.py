@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['run_command', 'command', 'cxr_phantom', 'cxr_blind', 'cxr_download', 'cxr_preprocess', 'cxr_join', 'cxr_describe',
-           'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_predict', 'cxr_demo']
+           'cxr_features', 'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_triage', 'cxr_seed_table', 'cxr_predict',
+           'cxr_demo']
 
 # %% ../nbs/16_cli.ipynb #77db6bf2
 import difflib, json, os, sys
@@ -67,7 +68,7 @@ def command(f):
         sys.exit(run_command(f, sys.argv[1:]))
     return _f
 
-# %% ../nbs/16_cli.ipynb #be7fa52c
+# %% ../nbs/16_cli.ipynb #8c597a8d
 @command
 def cxr_phantom(
     out:str, # folder to write
@@ -78,6 +79,7 @@ def cxr_phantom(
     size:int=512, # side of the images, px
     jobs:int=2, # processes
     confounded:str='all', # where devices go with AP and age with an enlarged heart: in all splits, or in train alone, so that shortcuts show
+    lateral:bool=False, # lateral films beside most PA ones; they count among the n
     masks:bool=False # write each finding's pixels to phantom/masks.json
 ):
     "Draw chest radiographs (synthetic) with known truth, in MIMIC-CXR's layout"
@@ -190,7 +192,36 @@ def cxr_describe(
     with written(c.path/'figures'/'describe.png') as f: plot_describe(c).savefig(f, dpi=100, format='png')
     print(f"\n{c.path/'figures'/'describe.png'}")
 
-# %% ../nbs/16_cli.ipynb #86eb55d3
+# %% ../nbs/16_cli.ipynb #2134a641
+@command
+def cxr_features(
+    source:str, # cohort folder, or a folder with DICOM, PNG or JPEG files
+    out:str=None, # folder for features.parquet; default: the cohort's own
+    root:str=None, # where a cohort's paths start; default: where cohort.json says
+    identifying:bool=False, # with the header elements that PS3.15 table E.1-1 names: ids, dates, age, sex, sites, free text
+    skip_headers:bool=False, # a cohort: measure the cached pixels alone
+    policy:str='refuse', # a folder's file that says it is no chest radiograph: refuse or keep
+    jobs:int=2, # processes
+    hdf5:str=None, # a cohort: an .h5 file to write its images to, image_id the key
+    size:int=None, # side of the images in it, px; default: the cache's; 0: each at its native size
+    compression:str=None # of the .h5 file: gzip or lzf
+):
+    "Header and pixel features of every film, as one table; started again it goes on where it stopped"
+    kw = {k:v for k,v in locals().items() if k not in ('hdf5','size','compression')}
+    from pathlib import Path
+    from cxr_nb.core import read_cohort, read_json, written
+    from cxr_nb.features import export_hdf5, features, plot_dataset
+    is_cohort = (Path(source)/'cohort.json').is_file(); where = Path(out or source)
+    if hdf5 and not is_cohort: raise ValueError(f'hdf5 needs a cohort, and {source} is none; cxr_preprocess makes one')
+    t = features(**kw); n = read_json(where/'features.json')['rejected']
+    print(f"{len(t):,} films, {t.shape[1]-1} columns: {where/'features.parquet'}" + (f'; {n:,} rows in features_rejected.csv say what could not be read' if n else ''))
+    if is_cohort:
+        import matplotlib; matplotlib.use('agg')
+        with written(where/'figures'/'features.png') as f: plot_dataset(read_cohort(source), t).savefig(f, dpi=100, format='png')
+        print(where/'figures'/'features.png')
+    if hdf5: print(export_hdf5(source, hdf5, size=size, compression=compression, root=root, jobs=jobs))
+
+# %% ../nbs/16_cli.ipynb #cde8af5f
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -221,9 +252,12 @@ def cxr_train(
 ):
     "Train a classifier; started again it goes on where it stopped"
     kw = {k:v for k,v in locals().items() if k != 'config'}
-    from cxr_nb.cnn_train_test import train
+    from cxr_nb.cnn_train_test import SHOWN, train
+    from cxr_nb.core import read_evaluation
+    from cxr_nb.metrics import table_text
     run = train(**kw)
-    print((run/'card.md').read_text(encoding='utf-8')); print(run)
+    for f in sorted((run/'eval').iterdir()): print(f'{f.name}\n{table_text(read_evaluation(f).metrics, metrics=SHOWN)}\n{f/"page.html"}')
+    print(f"{run/'card.md'}: what a reader has to know of this model; {run/'card_notes.md'} is for what only you know")
 
 # %% ../nbs/16_cli.ipynb #8a414de7
 @command
@@ -248,7 +282,7 @@ def cxr_tune(
     print(f"{out}/best.json is for cxr_train --config; the best score is optimistic, since it was chosen. Only test rows say what was gained")
     if mlflow is None: print(f'curves: mlflow ui --backend-store-uri sqlite:///{out}/mlflow.db, then Model training and Training runs on its page')
 
-# %% ../nbs/16_cli.ipynb #1ac0ba16
+# %% ../nbs/16_cli.ipynb #dad45d14
 @command
 def cxr_test(
     run:str, # run folder
@@ -265,7 +299,61 @@ def cxr_test(
     print(table_text(ev.metrics, metrics=SHOWN)); policy = read_json(ev.path/'facts.json')['policy']
     print(f"labels: uncertain = {policy['uncertain']}, not mentioned = {policy['blank']}")
     if n: print(f'{n:,} of the {len(ev.rows):,} rows belong to patients that the run has seen (to learn from, or to stop by)')
-    print(ev.path)
+    print(ev.path/'page.html')
+
+# %% ../nbs/16_cli.ipynb #943fa609
+@command
+def cxr_triage(
+    cohort:str, # cohort folder
+    out:Param('run folder', str, required=True)=None,
+    features:str=None, # features.parquet or its folder; default: the cohort's own, made if it is not there
+    scores:str=None, # a classifier's scores of these films: an evaluation folder, or a CSV with image_id and one column a label
+    use:str=None, # inputs of the model, of header,pixel,scores; default: all there are. Each is measured by itself in any case
+    folds:int=0, # measure out of fold with so many folds; 0 for the cohort's own split
+    sensitivity:float=.95, # the threshold reaches it
+    seed:int=0, # of trees, folds and resamples
+    n_boot:int=1000 # resamples of the intervals
+):
+    "Normal or abnormal, from header and pixel features and a classifier's scores"
+    kw = dict(locals())
+    from cxr_nb.triage import train_triage
+    run = train_triage(**kw)
+    print((run/'card.md').read_text(encoding='utf-8')); print(run)
+
+# %% ../nbs/16_cli.ipynb #033b7d03
+@command
+def cxr_seed_table(
+    cohort:str, # cohort folder
+    out:Param('run folder; one that holds a finished run is only evaluated', str, required=True)=None,
+    table:Param('mimic (six diseases: accuracy, F1, AUROC) or nih (fourteen labels: AUROC, sensitivity, specificity, precision, F1)', str, required=True)=None,
+    published:str=None, # CSV of published figures: label, metric, value, source; default: those that come with the package
+    each:bool=False, # a network for each label, as the first project had
+    folds:int=None, # cross-validate, so that everybody is scored out of fold; for small cohorts
+    arch:str=None, # see cxr_train, as all that follow
+    pretrained:str=None, # imagenet, none, or a .safetensors file
+    epochs:int=None, # at most
+    lr:float=None, # largest learning rate of the head
+    body_lr:float=None, # the body's learning rate, as a share of the head's
+    wd:float=None, # weight decay
+    bs:int=None, # batch size
+    dropout:float=None, # before the linear layer
+    mixup:float=None, # alpha of mixup's Beta distribution
+    freeze:int=None, # stages that keep their ImageNet weights
+    patience:int=None, # epochs without a better validation AUROC before it stops
+    tta:int=None, # views of an image to average when scoring
+    loss:str=None, # bce, weighted, focal, asymmetric or logit_adjusted
+    uncertain:str=None, # labels of -1
+    smoothing:float=None, # label smoothing
+    seed:int=None, # of weights, order, augmentation
+    augment:_amounts=None, # amounts of augmentation as JSON, as {"rotate": 5, "flip": 0}
+    loss_options:_amounts=None, # options of the loss as JSON
+    config:str=None # a preset or a JSON file; default: seed1_mimic or seed2_nih. What is typed overrides it
+):
+    "The table of one of the two first projects on your own cohort, with intervals, the published rows beside"
+    kw = dict(locals())
+    from cxr_nb.seed_tables import seed_table
+    st = seed_table(**kw)
+    print(st); print(f"{st.path/'seed_table.csv'} (.md, .tex; figures/seed_table.png)")
 
 # %% ../nbs/16_cli.ipynb #94e805f9
 @command

@@ -156,7 +156,7 @@ def soak(
     s.left[i][win] = np.maximum(s.left[i][win] - gone, 0)
     return out
 
-# %% ../nbs/00f_disease.ipynb #ffbd7982
+# %% ../nbs/00f_disease.ipynb #ccc87e87
 def dome_rows(
     s:Scene, # the picture so far
     side:int # -1 right, 1 left
@@ -167,17 +167,7 @@ def dome_rows(
     edge = np.where(under.any(0), under.argmax(0), s.fr.size)
     return edge.astype('float32')
 
-def _basal(s, f): # a band of airless lung on the dome
-    r, h, i = rng_of(f.key, 'basal'), f.size/20, int(f.sign > 0)
-    c = place(s.a, s.fr.pose, f); x, _ = s.bent.at(*c)
-    up = (dome_rows(s, f.sign)[None] - np.arange(s.fr.size, dtype='float32')[:,None])*s.fr.px
-    tall = (.42*h + .5)*(1 + .2*soft_noise(s.fr, f.key, 'top', scale=2.2) + .06*soft_noise(s.fr, f.key, 'fine', scale=.8)) - .15*np.abs(x); tall = np.maximum(tall, .2)
-    streak = 1 + .15*soft_noise(s.fr, f.key, 'in', scale=.8)
-    share = f.fill*(1 - _step((up/tall - .25)/.75))*(1 - _step((np.abs(x)/h - .7)/.5))*streak
-    add = soak(s, f.sign, (1-LUNG_DENSITY)*share.clip(0, 1)*np.minimum(s.left[i], 5.))
-    return piece(f, visible(add - np.minimum(s.air, .8*add)), soft=add - np.minimum(s.air*f.fill, .8*add))
-
-# %% ../nbs/00f_disease.ipynb #665f4bdd
+# %% ../nbs/00f_disease.ipynb #57cbd42a
 def _inner(a, fr): # 1 in the middle, 0 at the wall
     return np.maximum(1 - (fr.X/(a.width*np.maximum(cage_profile(a, fr.Z), .2)))**2, 0)**1.5
 
@@ -188,6 +178,7 @@ def _near(a, fr, side): # 0 at the hila and above, 1 at the dome and below
     low = dome_heights(a, fr.pose)[side > 0]
     return _step((CARINA[2] - 2 - fr.Z)/(CARINA[2] - 2 - low))
 
+# %% ../nbs/00f_disease.ipynb #3e8f81b9
 def dome_move(a, fr, side, up): # cm that one dome rises
     return 0., up*_own(fr, side)*_near(a, fr, side)
 
@@ -264,7 +255,7 @@ def reshaped(
         if f.label == 'Emphysema': a = replace(a, ctr=a.ctr*(1 - .2*f.fill), depth=a.depth*(1 + .15*f.fill), rib_drop=a.rib_drop*(1 - .4*f.fill))
     return a
 
-# %% ../nbs/00f_disease.ipynb #743b79f9
+# %% ../nbs/00f_disease.ipynb #76589ea5
 AIRY = {'Consolidation', 'Pneumonia', 'Atelectasis', 'Fibrosis'} # in which open airways show
 
 def bronchi(
@@ -276,6 +267,7 @@ def bronchi(
     up = np.array([.3, 0, 1.])*(1.5*r)[:,None]; wide = cv2.GaussianBlur(rods(fr, _breathe(a, fr.pose, p[keep]) + up, _breathe(a, fr.pose, q[keep]) + up, r), (0,0), max(.03/fr.px, .3))
     return np.minimum(3.*wide, 1.1)
 
+# %% ../nbs/00f_disease.ipynb #87f7a367
 def _organs(a, fr): # half-chords of heart and mediastinum
     return heart_half(a, fr), mediastinum_half(a, fr)
 
@@ -317,7 +309,7 @@ def scene(
     s.blood = s.blood*(s.lung > .4) # no vessels where the lung has gone
     return s, pieces, soft
 
-# %% ../nbs/00f_disease.ipynb #41965554
+# %% ../nbs/00f_disease.ipynb #ac00225c
 def thickness(
     a:Anatomy, # the patient
     fr:Frame, # the picture's grid
@@ -329,7 +321,7 @@ def thickness(
     for p in pieces:
         if 'snap' not in p: continue
         new = fractured(m.bone, fr, p['finding'], p['snap']); change = new - m.bone
-        p['soft'] = change*(BONE-1); p['mask'] = visible(np.abs(change), .3, .03)
+        blood = p['soft']; p['soft'] = change*(BONE-1) + blood; p['mask'] = visible(np.abs(change), .3, .03) | visible(blood + 0*change, .5, .25)
         m.bone, m.soft = new, m.soft - change
     return m, pieces
 
@@ -672,6 +664,17 @@ def draw_atelectasis(s:Scene, f:Finding)->list: # pieces
     add = soak(s, f.sign, f.fill*(1-LUNG_DENSITY)*np.minimum(add, s.left[i]*.6).astype('float32'))
     return [piece(f, visible(add), soft=add)]
 
+# %% ../nbs/00f_disease.ipynb #6e7b13a4
+def _basal(s, f): # a band of airless lung on the dome
+    r, h, i = rng_of(f.key, 'basal'), f.size/20, int(f.sign > 0)
+    c = place(s.a, s.fr.pose, f); x, _ = s.bent.at(*c)
+    up = (dome_rows(s, f.sign)[None] - np.arange(s.fr.size, dtype='float32')[:,None])*s.fr.px
+    tall = (.42*h + .5)*(1 + .2*soft_noise(s.fr, f.key, 'top', scale=2.2) + .06*soft_noise(s.fr, f.key, 'fine', scale=.8)) - .15*np.abs(x); tall = np.maximum(tall, .2)
+    streak = 1 + .15*soft_noise(s.fr, f.key, 'in', scale=.8)
+    share = f.fill*(1 - _step((up/tall - .25)/.75))*(1 - _step((np.abs(x)/h - .7)/.5))*streak
+    add = soak(s, f.sign, (1-LUNG_DENSITY)*share.clip(0, 1)*np.minimum(s.left[i], 5.))
+    return piece(f, visible(add - np.minimum(s.air, .8*add)), soft=add - np.minimum(s.air*f.fill, .8*add))
+
 # %% ../nbs/00f_disease.ipynb #cb5e6866
 def _collapse(s, f): # a lobe that has lost its air
     lobe, w, i = cases.lobe(f), f.size/10, int(f.sign > 0)
@@ -746,13 +749,13 @@ def draw_hernia(s:Scene, f:Finding)->list: # pieces
 
 DRAW['Hernia'] = draw_hernia
 
-# %% ../nbs/00f_disease.ipynb #3fa99173
+# %% ../nbs/00f_disease.ipynb #c35f152f
 def draw_calcification(s:Scene, f:Finding)->list: # pieces
     "A dot, or clumps at the hilum"
     r, i, add, nodes = rng_of(f.key, 'calcium'), int(f.sign > 0), np.zeros_like(s.fr.X), f.kind == 'nodes'
     hub = s.hila[i] if nodes else place(s.a, s.fr.pose, f)
-    for k in range(r.integers(2, 5) if nodes else 1 + (r.random() < .25)):
-        h = f.size/20*(1 if k == 0 else r.uniform(.5, .8)); c = tuple(np.array(hub) + (k > 0)*r.normal(size=3)*((.8, .5, 1.3) if nodes else (.8, .5, .8)) + np.array([-.7*f.sign, 0, .9])*nodes)
+    for k in range(r.integers(2, 5) if nodes else r.integers(2, 9)):
+        h = f.size/20*(1 if k == 0 else r.uniform(.5, .8)); c = tuple(np.array(hub) + (k > 0)*r.normal(size=3)*((.8, .5, 1.3) if nodes else (2.2, 1.5, 2.8)) + np.array([-.7*f.sign, 0, .9])*nodes)
         win = window(s, c, 1.4*h + .4); x, z = s.bent.part(*win).at(*c); ang = np.arctan2(z, x)
         d = np.sqrt(x*x + z*z)/(h*(1 + .1*np.cos(2*ang + r.uniform(0, 6)) + .07*np.cos(3*ang + r.uniform(0, 6))))
         if nodes and r.random() < .5: dense = .34*(_root(1-d*d) - .8*_root(.72-d*d)) # eggshell
@@ -762,35 +765,45 @@ def draw_calcification(s:Scene, f:Finding)->list: # pieces
     return [piece(f, visible(add, .2), soft=add)]
 DRAW['Calcification'] = draw_calcification
 
-# %% ../nbs/00f_disease.ipynb #ee13e4cb
+# %% ../nbs/00f_disease.ipynb #d1e7ea9b
 def break_point(
     s:Scene, # the picture so far
-    f:Finding # a Fracture
+    f:Finding, # a Fracture
+    k:int=0 # ribs further down
 )->tuple: # point on the bone, and the unit vector along it, cm
     "Where the bone is broken"
     side = f.sign
     if f.kind == 'clavicle': path = clavicle_paths(s.a, s.fr.pose)[side > 0]; t = .42 + .2*f.where[0]
     else:
         paths = [p for p in rib_paths(s.a, round(s.fr.pose.breath, 2)) if np.sign(p[len(p)//2, 0]) == side]
-        k = int(np.clip(2 + 7*(1 - f.where[1]), 2, 8)); path, t = paths[k], .2 + .24*f.where[0]
+        path, t = paths[int(np.clip(2 + 5*(1 - f.where[1]), 2, 6)) + k], .2 + .24*f.where[0] + .02*k
     j = int(np.clip(t*(len(path)-1), 1, len(path)-2)); d = path[j+1] - path[j-1]
     return path[j], d/np.linalg.norm(d)
 
 def draw_fracture(s:Scene, f:Finding)->list: # pieces
-    "A broken rib or clavicle; the bone itself is broken by `fractured`"
-    p, d = break_point(s, f)
-    c, r, _ = project(s.fr, np.stack([p, p+d])); old = f.kind != 'clavicle' and rng_of(f.key, 'age').random() < .3
-    return [piece(f, np.zeros(s.fr.X.shape, bool), snap=(c[0], r[0], np.arctan2(r[1]-r[0], c[1]-c[0]), old))]
+    "A broken clavicle, or one to four broken ribs; the bone itself is broken by `fractured`"
+    g, out = rng_of(f.key, 'age'), []
+    old, n = f.kind != 'clavicle' and g.random() < .3, 1 if f.kind == 'clavicle' else g.integers(1, 5)
+    for k in range(n):
+        p, d = break_point(s, f, k); c, r, _ = project(s.fr, np.stack([p, p+d]))
+        blood = 0. if old or f.kind == 'clavicle' else _swelling(s, f, tuple(p), g)
+        out.append(piece(f, np.zeros(s.fr.X.shape, bool), soft=blood, snap=(c[0], r[0], np.arctan2(r[1]-r[0], c[1]-c[0]), old, k)))
+    return out
 
-# %% ../nbs/00f_disease.ipynb #e8b2e142
+def _swelling(s, f, p, g): # blood between a broken rib and the pleura
+    h = f.size/10*g.uniform(1.8, 3.); win = window(s, p, 5.5); x, z = s.bent.part(*win).at(*p)
+    room = s.left[int(f.sign > 0)][win]*(1-LUNG_DENSITY)
+    return soak(s, f.sign, np.minimum(h*np.exp(-(x/2.1)**2 - (z/2.6)**2), room).astype('float32'), win)
+
+# %% ../nbs/00f_disease.ipynb #ccabf3c8
 def fractured(
     bone:np.ndarray, # bone along each ray, cm
     fr:Frame, # the picture's grid
     f:Finding, # the fracture
-    snap:tuple # column, row, direction in the picture, and whether it has begun to heal
+    snap:tuple # column, row, direction in the picture, whether it has begun to heal, and which of several it is
 )->np.ndarray: # bone, cm
     "Break the bone at a point"
-    c, r, t, old = snap; g, clav = rng_of(f.key, 'snap'), f.kind == 'clavicle'
+    c, r, t, old, k = snap; g, clav = rng_of(f.key, 'snap', k), f.kind == 'clavicle'
     size = f.size/10*(.5 + .5*f.fill); half = 1. + 1.3*size if clav else .95 + .3*size
     n = int((16 if clav else 6)/fr.px)//2; rows, cols = slice(max(int(r)-n, 0), min(int(r)+n, fr.size)), slice(max(int(c)-n, 0), min(int(c)+n, fr.size))
     j, i = np.meshgrid(np.arange(cols.start, cols.stop, dtype='float32'), np.arange(rows.start, rows.stop, dtype='float32'))

@@ -10,7 +10,7 @@ __all__ = ['SPLIT_CYCLE', 'CONFOUNDED', 'SICK', 'VIEW_MEANING', 'ROW_COLUMN', 'L
            'truth_tables', 'rle', 'mask_of', 'coco_masks', 'write_phantom', 'healthy_films', 'd_prime', 'auroc_of',
            'seen_at_best', 'ceiling', 'plot_ceiling', 'read_picture', 'plot_montage', 'blind_sheet']
 
-# %% ../nbs/01_phantom.ipynb #0e6dc233
+# %% ../nbs/01_phantom.ipynb #c0736d86
 import hashlib, io, json, os, shutil
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,17 +19,17 @@ import cv2, numpy as np, pandas as pd
 from scipy.special import ndtr
 from .anatomy import anatomy
 from .beam import pose, rng_of, show_gray
-from .cases import DRAWN, FINDINGS, VERSION, VIEWS, Finding, course, difficulty_hash, difficulty_table, implants, sample_devices, truth_row, wish
+from .cases import DRAWN, FINDINGS, VERSION, Finding, course, difficulty_hash, difficulty_table, implants, sample_devices, truth_row, wish
 from .core import CHEXPERT_LABELS, parallel_map, progress as bar, suggest, write_json, write_table, written
 from .devices import place_device
 from .disease import expose
 from .wording import label_row, mentions, report
 
-# %% ../nbs/01_phantom.ipynb #e75e6560
+# %% ../nbs/01_phantom.ipynb #6473e6b1
 def draw(
     seed=0, # a number or name of the patient, or a numpy Generator to draw one from
     findings:tuple=(), # names from `FINDINGS`, or `Finding`s
-    view:str='PA', # PA, AP or, where it can be drawn, LATERAL
+    view:str='PA', # PA, AP or LATERAL
     size:int=512, # pixels a side, 64 or more
     sex:str=None, # F or M; None draws one
     age:float=None, # years; None draws one
@@ -98,7 +98,7 @@ def subject_of(
     age = int(np.clip(r.normal(58, 17), 20, 88))
     return 'F' if r.random() < .5 else 'M', age
 
-# %% ../nbs/01_phantom.ipynb #0d073390
+# %% ../nbs/01_phantom.ipynb #df4d4d9a
 SICK = ('Edema', 'Pleural Effusion', 'Pneumothorax', 'Consolidation', 'Pneumonia')
 
 def view_of(
@@ -112,12 +112,13 @@ def view_of(
 
 def study_views(
     key:str, # names the study
-    view:str # of its first picture
-)->list: # one or two views
-    "One or two pictures; a lateral one beside PA where it can be drawn"
-    u = rng_of(key, 'views').random()
-    if 'LATERAL' in VIEWS and view == 'PA' and u < .5: return ['PA', 'LATERAL']
-    return [view] if u < .75 else ['AP', 'AP'] if view == 'AP' else ['PA', 'PA'] if u < .9 else ['PA', 'AP']
+    view:str, # of its first picture
+    lateral:bool=False # lateral films too
+)->list: # one to three views
+    "One or two frontal pictures, and a lateral one beside most PA ones if asked for"
+    u, side = rng_of(key, 'views').random(2)
+    front = [view] if u < .75 else ['AP', 'AP'] if view == 'AP' else ['PA', 'PA'] if u < .9 else ['PA', 'AP']
+    return front + (['LATERAL'] if lateral and view == 'PA' and side < .8 else [])
 
 # %% ../nbs/01_phantom.ipynb #bbbf8f2c
 def subject_studies(
@@ -137,12 +138,13 @@ def subject_studies(
         out.append((view, found[k] + worn + sample_devices(f'{key}/{k}', difficulty, at_bed, strange[k])))
     return out
 
-# %% ../nbs/01_phantom.ipynb #2d65c872
+# %% ../nbs/01_phantom.ipynb #d0bc3677
 def subject_shots(
     seed:int, # of the phantom
     s:int, # which subject, from 0
     difficulty:str, # easy or standard
-    confounded:str='all' # all, or train: broken in the test split
+    confounded:str='all', # all, or train: broken in the test split
+    lateral:bool=False # lateral films too
 )->list: # of `Shot`
     "All pictures of one subject"
     # 301 was chosen so that the first 40 pictures of seed 0 have common findings in each split and fold: small tests need that
@@ -152,26 +154,27 @@ def subject_shots(
     for k, (first, found) in enumerate(subject_studies(who, difficulty, int(r.choice([1, 2, 3, 4], p=[.5, .25, .15, .1])), broken)):
         day += int(r.integers(1, 250)); clock = int(r.integers(6*3600, 22*3600)); study = 50000000 + (4*s + k)*7919 % 9999991
         date = (pd.Timestamp(year, 7, 1) + pd.Timedelta(days=day)).strftime('%Y%m%d')
-        for i, view in enumerate(study_views(f'{who}/{k}', first)):
+        for i, view in enumerate(study_views(f'{who}/{k}', first, lateral)):
             h, c = hashlib.sha256(f'{seed}|{difficulty}|{broken}|{who}/{k}|{i}'.encode()).hexdigest(), clock + 240*i
             out.append(Shot(subject, study, '-'.join(h[j:j+8] for j in range(0, 40, 8)), split, sex, age, year, date, c//3600*10000 + c//60%60*100 + c%60 + int(h[40:44], 16)%1000/1000,
                             view, int(h[44:48], 16)%100 < 8, who, tuple(found), prior))
         prior = tuple(found)
     return out
 
-# %% ../nbs/01_phantom.ipynb #baf13202
+# %% ../nbs/01_phantom.ipynb #4b4ad29d
 @lru_cache(maxsize=4)
 def plan(
     n:int, # how many pictures
     seed:int=0, # of the phantom
     difficulty:str='standard', # easy or standard
-    confounded:str='all' # all, or train: broken in the test split
+    confounded:str='all', # all, or train: broken in the test split
+    lateral:bool=False # lateral films beside most PA ones; they count among the n
 )->tuple: # of n `Shot`s
     "Who is filmed when, and what each picture shows"
     if n < 1: raise ValueError(f'n {n} is no number of pictures; a phantom has at least one')
     if confounded not in CONFOUNDED: raise ValueError(f"confounded {confounded!r} is none of {', '.join(CONFOUNDED)}: in all splits, or in train alone")
     out, s = [], 0
-    while len(out) < n: out += subject_shots(seed, s, difficulty, confounded); s += 1
+    while len(out) < n: out += subject_shots(seed, s, difficulty, confounded, lateral); s += 1
     return tuple(out[:n])
 
 # %% ../nbs/01_phantom.ipynb #4931c1a8
@@ -346,7 +349,7 @@ def coco_masks(
         categories=[dict(id=i, name=l) for i, l in enumerate(FINDINGS, 1)],
         annotations=[dict(id=k, image_id=i, category_id=FINDINGS.index(t['label'])+1, bbox=box(t), area=t['n_pixels'], iscrowd=1, segmentation=dict(size=[size, size], counts=t['counts'])) for k, (i, t) in enumerate(rows, 1)])
 
-# %% ../nbs/01_phantom.ipynb #ed04c25e
+# %% ../nbs/01_phantom.ipynb #740912bf
 LAYOUTS = dict(cxr=('.dcm',), jpg=('.jpg',), both=('.dcm', '.jpg'))
 ROW = [*LABEL_COLUMNS[3:], *DEVICE_COLUMNS, *BOX] # what is noted of a drawn piece
 
@@ -370,11 +373,11 @@ def _claim(out, request): # may this phantom be written here? True where it alre
         if out.exists() and any(out.iterdir()): raise ValueError(f'{out} holds files, but no phantom; choose an empty or new folder')
         write_json(d/'parts'/'request.json', request)
     elif old != request:
-        told = lambda r: ', '.join(f'{k} {r.get(k)}' for k in ('seed', 'difficulty', 'n', 'size', 'layout', 'confounded', 'version'))
+        told = lambda r: ', '.join(f'{k} {r.get(k)}' for k in ('seed', 'difficulty', 'n', 'size', 'layout', 'confounded', 'lateral', 'version'))
         raise ValueError(f'{out} holds another phantom ({told(old)}) than was asked for ({told(request)}); choose another folder, or delete this one')
     return (d/'phantom.json').is_file()
 
-# %% ../nbs/01_phantom.ipynb #033337fe
+# %% ../nbs/01_phantom.ipynb #e533143c
 def write_phantom(
     out:str|Path, # folder to write; new, empty, or an interrupted phantom of the same request
     n:int=400, # how many images
@@ -384,6 +387,7 @@ def write_phantom(
     size:int=512, # pixels a side
     jobs:int=2, # processes
     confounded:str='all', # do confounders hold in all splits, or in train alone
+    lateral:bool=False, # lateral films beside most PA ones; they count among the n
     masks:bool=False, # write each finding's pixels to phantom/masks.json
     progress:bool=True # show a bar on a terminal
 )->Path: # the folder
@@ -391,8 +395,8 @@ def write_phantom(
     out = Path(out); check_size(size)
     if layout not in LAYOUTS: raise ValueError(f"layout {layout!r} is none of {', '.join(LAYOUTS)}.{suggest(layout, list(LAYOUTS))}")
     if jobs < 1: raise ValueError(f'jobs {jobs} is no number of processes; use 1 or more')
-    shots = plan(n, seed, difficulty, confounded)
-    request = dict(synthetic=True, difficulty=difficulty, difficulty_hash=difficulty_hash(difficulty), seed=seed, n=n, size=size, layout=layout, confounded=confounded, masks=masks, version=VERSION)
+    shots = plan(n, seed, difficulty, confounded, lateral)
+    request = dict(synthetic=True, difficulty=difficulty, difficulty_hash=difficulty_hash(difficulty), seed=seed, n=n, size=size, layout=layout, confounded=confounded, lateral=lateral, masks=masks, version=VERSION)
     if _claim(out, request): return out
     parts = [out/'phantom'/'parts'/f'{i:06d}.json' for i in range(n)]
     todo = [(str(out), s, size, LAYOUTS[layout], str(p), masks) for s, p in zip(shots, parts)]
@@ -537,7 +541,7 @@ def plot_montage(
     for t in at.itertuples(): ax.text(t.x_min+3, t.y_min+3, t.label, color='gold', fontsize=4, va='top')
     return ax
 
-# %% ../nbs/01_phantom.ipynb #672409d5
+# %% ../nbs/01_phantom.ipynb #db730195
 def blind_sheet(
     out:str|Path, # folder for sheet.png and key.csv
     data:str|Path, # folder with real frontal films, .jpg or .png, at any depth
@@ -549,7 +553,7 @@ def blind_sheet(
     real = sorted(f for e in ('jpg','png') for f in Path(data).rglob(f'*.{e}'))
     if len(real) < n: raise ValueError(f'{data} holds {len(real)} .jpg or .png files; a sheet needs {n} real films')
     r, out = rng_of('blind sheet', seed), Path(out)
-    shots = [s for s in plan(40*n, seed) if s.view != 'LATERAL']
+    shots = plan(40*n, seed)
     films = [(s.dicom_id, 'drawn', lambda s=s: (take(s)[0]>>4).astype('uint8')) for s in (shots[i] for i in r.permutation(len(shots))[:n])]
     films += [(f.name, 'real', lambda f=f: cv2.imread(str(f), cv2.IMREAD_GRAYSCALE)) for f in (real[i] for i in r.permutation(len(real))[:n])]
     films, cols = [films[i] for i in r.permutation(2*n)], 6
