@@ -7,7 +7,7 @@ image. Both sides start from the same two tables and end with the same numbers p
 AP40, VOC40 and FROC in the same run. Both run in one thread and are timed in CPU seconds, turn by turn in one run, so that a busy machine slows both; only the
 ratio means anything. The usual way to an interval is pycocotools once a resample, so its time is that of one run times a thousand. `cold` is the first call of a fresh process
 that must compile."""
-import argparse, csv, io, os, subprocess, sys, tempfile, time
+import argparse, io, os, subprocess, sys, tempfile, time
 from contextlib import redirect_stdout
 from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1'); os.environ.setdefault('NUMBA_NUM_THREADS', '1')
@@ -85,10 +85,8 @@ def main(rounds, out):
     table = [row('from tables to all metrics', both, t['ours']), row('from tables to all metrics; usual without making its lists', t['usual'], t['ours'], what='pycocotools, evaluate and accumulate alone'),
              row('from tables to all metrics, cold', both, first), row('all metrics with intervals', BOOT*t['usual'], t['boot'], BOOT, 'pycocotools once a resample (one run multiplied up)'),
              row('AP40 and CPM with intervals', BOOT*t['usual'], t['boot40'], BOOT, 'pycocotools once a resample (one run multiplied up)')]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_suffix('.part')
-    with beside.open('w', newline='') as f: w = csv.DictWriter(f, table[0], lineterminator='\n'); w.writeheader(); w.writerows(table)
-    beside.replace(out)
+    from cxr_nb.core import write_table
+    write_table(out, pd.DataFrame(table))
     for r in table: print(f"{r['path']:60}{r['ratio']:7,} times faster than {r['usual']}: {r['usual_cpu_seconds']} s and {r['ours_cpu_seconds']} s of CPU; they differ by at most {r['max_difference']}")
 
 if __name__ == '__main__':

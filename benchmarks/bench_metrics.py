@@ -5,10 +5,10 @@
 Synthetic scores in the shape of ChestX-ray14's test predictions (6,187 patients). Both sides resample patients, run in one thread and are timed in CPU seconds,
 turn by turn in one run, so that a busy machine slows both; only the ratio means anything. The loop takes minutes, so only `--loop` resamples of it are timed in each round and
 multiplied up to 1,000 (each resample costs it the same); ours is timed whole, with sorting, checking and the table. `cold` is the first call of a fresh process that must compile."""
-import argparse, csv, os, subprocess, sys, tempfile, time
+import argparse, os, subprocess, sys, tempfile, time
 from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import numpy as np
+import numpy as np, pandas as pd
 
 N,L,PATIENTS,BOOT = 22_433,14,6_187,1000
 LABELS = [f'finding {i}' for i in range(L)]
@@ -74,10 +74,8 @@ def main(rounds, n, out):
             mine.append(cpu(ours, *d, names)[0])
         table.append(row(path, usual, mine, difference(*d, names, judged), f'{rounds} x {n} resamples multiplied up'))
         if len(names)==1: table.append(row('AUROC with intervals, cold', usual, [cold()], difference(*d, names, judged), f'{rounds} x {n} resamples multiplied up'))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_suffix('.part')
-    with beside.open('w', newline='') as f: w = csv.DictWriter(f, table[0], lineterminator='\n'); w.writeheader(); w.writerows(table)
-    beside.replace(out)
+    from cxr_nb.core import write_table
+    write_table(out, pd.DataFrame(table))
     for r in table: print(f"{r['path']:56}{r['ratio']:6,} times faster than the {r['usual']} ({r['usual_timed']}); they differ by at most {r['max_difference']}")
 
 if __name__ == '__main__':

@@ -1,12 +1,13 @@
 """How far the phantom's films look like real ones: grey-level statistics side by side, and how well simple classifiers tell the two apart.
 
-    python benchmarks/phantom_looks.py [--n 200] [--observer SHEET_FOLDER ANSWERS.csv]
+    python benchmarks/phantom_looks.py [--n 200]
+    python benchmarks/phantom_looks.py --observer SHEET_FOLDER ANSWERS.csv [--observer ...]
 
 Draws `n` frontal phantoms (`standard`, films 0 to n-1 of seed 1) and takes `n` frontal films of CXR_DATA/nih_mini, all at 256 pixels and 8 bits. Writes
 
 - results/phantom_statistics.csv: histogram, radial power spectrum, lung-to-mediastinum contrast and fine contrast; the 10th, 50th and 90th percentile of either kind, and whether the phantom's median lies in the real films' range
 - results/phantom_told.csv: AUROC of a logistic regression, real against drawn, out of fold by film, from each group of features and from frozen ImageNet features, with intervals over the films
-- results/phantom_observer.csv, with --observer: a reader's answers to a sheet of `cxr_nb.phantom.blind_sheet` (ANSWERS.csv: number and score, 1 surely drawn to 5 surely real) joined with its key
+- results/phantom_observer.csv, with --observer and then alone: a reader's answers to sheets of `cxr_nb.phantom.blind_sheet` (ANSWERS.csv: number and score, 1 surely drawn to 5 surely real) joined with their keys
 
 Only numbers of the real films are kept, none of their pixels. An AUROC of 0.5 would mean that they can't be told apart; where it is near 1 the features say by what they still can.
 """
@@ -58,8 +59,7 @@ def frozen(ims):
 
 def films(n):
     "Drawn and real frontal films"
-    shots = [s for s in plan(2*n, 1) if s.view != 'LATERAL'][:n]
-    drawn = [cv2.resize((take(s, 512)[0] >> 4).astype(np.uint8), (SIZE, SIZE), interpolation=cv2.INTER_AREA) for s in progress(shots, 'drawn')]
+    drawn = [cv2.resize((take(s, 512)[0] >> 4).astype(np.uint8), (SIZE, SIZE), interpolation=cv2.INTER_AREA) for s in progress(plan(n, 1), 'drawn')]
     folder = Path(os.environ.get('CXR_DATA') or sys.exit('CXR_DATA is not set: the folder that holds nih_mini'))/'nih_mini'/'images'
     files = sorted(folder.iterdir()); pick = np.random.default_rng(0).permutation(len(files))[:n]
     return drawn, [cv2.resize(cv2.imread(str(files[i]), cv2.IMREAD_GRAYSCALE), (SIZE, SIZE), interpolation=cv2.INTER_AREA) for i in pick]
@@ -84,15 +84,18 @@ def told(drawn, real):
         print(f"{name:30} AUROC {t.value:.3f} ({t.lo:.3f} to {t.hi:.3f})", flush=True)
     return pd.DataFrame(rows).round(4)
 
+def observed(sheet, answers):
+    "What a reader said of one sheet, beside what was right"
+    key, said = pd.read_csv(Path(sheet)/'key.csv'), pd.read_csv(answers)
+    return key[['number','kind']].merge(said[['number','score']], on='number', how='left', validate='1:1')
+
 def main(n, observer):
-    if observer:
-        key, said = pd.read_csv(Path(observer[0])/'key.csv'), pd.read_csv(observer[1])
-        write_table(RESULTS/'phantom_observer.csv', key[['number','kind']].merge(said[['number','score']], on='number', validate='1:1'))
+    if observer: return write_table(RESULTS/'phantom_observer.csv', pd.concat([observed(*o).assign(sheet=k) for k, o in enumerate(observer, 1)])[['sheet','number','kind','score']])
     drawn, real = films(n); s = statistics(drawn, real)
     write_table(RESULTS/'phantom_statistics.csv', s); print(f"{s.inside.sum()} of {len(s)} medians of the phantom lie between the real films' 10th and 90th percentile")
     write_table(RESULTS/'phantom_told.csv', told(drawn, real))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    a.add_argument('--n', type=int, default=200, help='films of either kind'); a.add_argument('--observer', nargs=2, metavar=('SHEET', 'ANSWERS'), help="a blind sheet's folder and a reader's answers")
+    a.add_argument('--n', type=int, default=200, help='films of either kind'); a.add_argument('--observer', nargs=2, action='append', metavar=('SHEET', 'ANSWERS'), help="a blind sheet's folder and a reader's answers")
     a = a.parse_args(); main(a.n, a.observer)
