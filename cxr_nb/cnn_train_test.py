@@ -6,11 +6,11 @@
 __all__ = ['SHOWN', 'Checkpoint', 'resume', 'fit', 'Bar', 'fold_rows', 'plot_history', 'plot_rocs', 'train', 'seen_rows',
            'Ensemble', 'load_run', 'test', 'predict']
 
-# %% ../nbs/07_cnn_train_test.ipynb #b71dac03
+# %% ../nbs/07_cnn_train_test.ipynb #c352cde5
 import secrets, shutil
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.callback.core import Callback, CancelFitException
@@ -193,18 +193,19 @@ def _complete(ev, run, verbose=False, **trust): # what stands beside every evalu
     write_page(ev.path, read_json(Path(run)/'config.json')['request']['train']['arch'])
     return ev
 
-# %% ../nbs/07_cnn_train_test.ipynb #deb279bc
+# %% ../nbs/07_cnn_train_test.ipynb #c6f904e2
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
     arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, inception_resnet_v2, or any timm name
-    pretrained:str='imagenet', # imagenet, none, or a .safetensors file
+    pretrained:str='imagenet', # imagenet, none, a .safetensors file, or a run folder to go on from
     epochs:int=16, # at most
     lr:float=1e-3, # largest learning rate of the head
     body_lr:float=.4, # the body's learning rate, as a share of the head's
     wd:float=.01, # weight decay
     bs:int=32, # batch size
     dropout:float=.5, # before the linear layer
+    pool:str='avg', # avg, max or catavgmax: how the map of features becomes one vector
     mixup:float=.4, # alpha of mixup's Beta distribution; 0 for none
     freeze:int=4, # stages that keep their ImageNet weights
     patience:int=6, # epochs without a better validation AUROC before it stops
@@ -228,11 +229,19 @@ def train(
         return _train_folds(cohort, out, cfg, folds, request, conf) if folds else _train_split(cohort, out, cfg, request, conf)
 
 def _train_split(cohort, out, cfg, request, conf):
-    net = _train_one(cohort, out, cohort.rows('train'), cohort.rows('valid'), cfg, conf)
+    net = _train_one(cohort, out, cohort.rows('train'), cohort.rows('valid'), _started(cfg, '', cohort.df[cohort.df.split != 'test']), conf)
     write_json(out/'data.json', data_facts(cohort))
     ev = _evaluate(net, cohort, cohort.rows('valid'), out/'eval'/f'{cohort.name}-valid', cfg.tta, out, 'valid')
     _complete(ev, out, train=cohort.rows('train'))
     return _finish_run(out)
+
+# %% ../nbs/07_cnn_train_test.ipynb #62b2c2e5
+def _started(cfg, part, rows): # the configuration, with the weights of the run that it goes on from; rows: all that may be learnt from
+    if cfg.pretrained in ('imagenet','none') or not (run := Path(cfg.pretrained)).is_dir(): return cfg
+    if not (run/part/'model.safetensors').is_file(): raise FileNotFoundError(f"{run} has no {Path(part)/'model.safetensors'} to go on from; a run of folds goes on in the same folds, a run without in one without")
+    mine = set(salted(sorted(set(rows.subject_id)), read_json(run/'config.json')['salt'])); theirs = (run/part/'subjects.txt').read_text().split()
+    if (n := sum(h not in mine for h in theirs)): raise ValueError(f'{n} of {len(theirs)} patients that {run} learnt from are held out here, so they would be scored by weights that know them; go on with the same cohort, folds and seed')
+    return replace(cfg, pretrained=str(run/part/'model.safetensors'))
 
 # %% ../nbs/07_cnn_train_test.ipynb #0659bea6
 def seen_rows(
@@ -272,12 +281,12 @@ def _evaluate(net, cohort, rows, folder, tta, run, split):
     table = score_table(rows[labels].to_numpy('float64'), p, labels, groups=groups, unit=unit, thresholds=th)
     return _write(folder, rows, long_predictions(rows, p, labels), table, _eval_facts(cohort, rows, labels, th, tta, run, split))
 
-# %% ../nbs/07_cnn_train_test.ipynb #45aef623
+# %% ../nbs/07_cnn_train_test.ipynb #24dd8515
 def _train_folds(cohort, out, cfg, folds, request, conf):
     labels, parts, inner, blind = cohort.labels, [], [], []
     for k in range(folds):
         tr, va, te = fold_rows(cohort.df, k, folds, cfg.seed)
-        net = _train_one(cohort, out/f'fold{k}', tr, va, cfg, conf)
+        net = _train_one(cohort, out/f'fold{k}', tr, va, _started(cfg, f'fold{k}', pd.concat([tr, va])), conf)
         blind.append(pd.DataFrame(metadata_predictions(tr, tr[labels], te), te.image_id, labels)) # the control is out of fold as well
         for rows,to in (te, parts), (va, inner): to.append(long_predictions(rows, predict_proba(net, cohort, rows, cfg.tta), labels))
     pred = pd.concat(parts, ignore_index=True); rows = cohort.df.set_index('image_id').loc[pred.image_id.unique()].reset_index()

@@ -181,7 +181,7 @@ def progress(
     how = dict(leave=False, file=sys.stderr) if live else dict(file=_Lines(sys.stderr, every), mininterval=every, delay=every, maxinterval=every, ascii=True, ncols=80)
     return tqdm(it, desc=desc, total=total, initial=initial, **how)
 
-# %% ../nbs/00_core.ipynb #ef741f44
+# %% ../nbs/00_core.ipynb #b064a5bc
 def _end_with_parent():
     parent_process().join()
     os._exit(1)
@@ -202,7 +202,7 @@ def parallel_map(
     if jobs == 1 or len(items) <= chunksize: yield from map(f, items); return
     with ProcessPoolExecutor(min(jobs, len(items)), mp_context=get_context('spawn'), initializer=_start_worker) as pool:
         try: yield from pool.map(f, items, chunksize=chunksize)
-        except BrokenProcessPool: raise ChildProcessError('a worker process died (out of memory, or a decoder crashed); the same command with --jobs 1 goes on and shows where') from None
+        except BrokenProcessPool: raise ChildProcessError("a worker process died (out of memory, a decoder crashed, or a script without `if __name__ == '__main__':`); the same command with --jobs 1 goes on and shows where") from None
         finally: pool.shutdown(wait=False, cancel_futures=True)
 
 # %% ../nbs/00_core.ipynb #ed363235
