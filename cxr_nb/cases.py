@@ -16,8 +16,8 @@ import numpy as np, pandas as pd
 from .beam import rng_of
 from .core import CHEXPERT_LABELS, LABELS, suggest
 
-# %% ../nbs/00c_cases.ipynb #efac3e72
-VERSION = 4 # of the drawing: another version draws other pictures from the same seed
+# %% ../nbs/00c_cases.ipynb #74dd1dcd
+VERSION = 7 # of the drawing: another version draws other pictures from the same seed
 KINDS = {
     'Atelectasis':dict(linear=.15, basal=.5, lobar=.35), 'Cardiomegaly':{'':1.}, 'Consolidation':{'':1.}, 'Pneumonia':dict(patchy=.65, lobar=.35), 'Edema':{'':1.},
     'Lung Lesion':dict(nodule=.5, mass=.5), 'Pleural Effusion':{'':1.}, 'Pneumothorax':{'':1.}, 'Enlarged Cardiomediastinum':dict(aortic=.6, wide=.4),
@@ -43,11 +43,11 @@ class Finding:
     @property
     def sign(self): return -1 if self.side == 'right' else 1
 
-# %% ../nbs/00c_cases.ipynb #e69802ae
+# %% ../nbs/00c_cases.ipynb #5c217952
 BY_FILL = ('Edema', 'Emphysema', 'Fibrosis') # how much of these there is shows in their density
 SEVERITY = { # below the first number mild, from the second on severe
-    'Atelectasis':(70, 100), 'Cardiomegaly':(.505, .535), 'Consolidation':(55, 85), 'Pneumonia':(65, 95), 'Edema':(.14, .24), 'Lung Lesion':(20, 40), 'Pleural Effusion':(30, 65), 'Pneumothorax':(14, 28),
-    'aortic':(44, 52), 'wide':(90, 105), 'thickening':(15, 23), 'plaque':(52, 75), 'Fracture':(7, 11), 'Emphysema':(.25, .5), 'Fibrosis':(.32, .5), 'Hernia':(50, 80), 'granuloma':(11, 15), 'nodes':(17, 23)}
+    'Atelectasis':(70, 100), 'Cardiomegaly':(.505, .535), 'Consolidation':(55, 85), 'Pneumonia':(65, 95), 'Edema':(.14, .24), 'Lung Lesion':(25, 45), 'Pleural Effusion':(30, 65), 'Pneumothorax':(22, 45),
+    'aortic':(44, 52), 'wide':(90, 105), 'thickening':(25, 40), 'plaque':(80, 115), 'Fracture':(14, 20), 'Emphysema':(.25, .5), 'Fibrosis':(.32, .5), 'Hernia':(50, 80), 'granuloma':(18, 24), 'nodes':(30, 40)}
 
 def extent(
     f:Finding # what is to be drawn
@@ -116,18 +116,18 @@ FLOOR = .10 # least prevalence of a finding
 PUBLISHED = {'Atelectasis':.20, 'Cardiomegaly':.20, 'Consolidation':.05, 'Pneumonia':.07, 'Edema':.12, 'Lung Lesion':.03, 'Pleural Effusion':.24, 'Pneumothorax':.05, 'Enlarged Cardiomediastinum':.03,
              'Pleural Other':.01, 'Fracture':.02, 'Emphysema':.022, 'Fibrosis':.015, 'Hernia':.002, 'Calcification':.012, 'Support Devices':.29}
 
-# %% ../nbs/00c_cases.ipynb #eb268f56
+# %% ../nbs/00c_cases.ipynb #bdadf2f4
 _EASY = { # size, contrast
     'Atelectasis':((80., 130.), (.85, 1.)), 'Cardiomegaly':((.55, .62), (1., 1.)), 'Consolidation':((70., 120.), (.7, 1.)), 'Pneumonia':((70., 125.), (.7, 1.)), 'Edema':((90., 140.), (.25, .4)),
-    'Lung Lesion':(dict(nodule=(22., 29.), mass=(50., 80.)), (.85, 1.)), 'Pleural Effusion':((50., 110.), (1., 1.)), 'Pneumothorax':((30., 60.), (1., 1.)),
-    'Enlarged Cardiomediastinum':(dict(aortic=(54., 64.), wide=(105., 130.)), (1., 1.)), 'Pleural Other':(dict(thickening=(20., 32.), plaque=(65., 100.)), (.9, 1.)), 'Fracture':((10., 16.), (1., 1.)),
-    'Emphysema':((90., 140.), (.5, .8)), 'Fibrosis':((90., 140.), (.45, .75)), 'Hernia':((75., 120.), (.9, 1.)), 'Calcification':(dict(granuloma=(12., 20.), nodes=(18., 30.)), (.9, 1.)),
+    'Lung Lesion':(dict(nodule=(25., 30.), mass=(60., 110.)), (.85, 1.)), 'Pleural Effusion':((50., 110.), (1., 1.)), 'Pneumothorax':((40., 90.), (1., 1.)),
+    'Enlarged Cardiomediastinum':(dict(aortic=(54., 64.), wide=(105., 130.)), (1., 1.)), 'Pleural Other':(dict(thickening=(35., 55.), plaque=(100., 150.)), (.95, 1.)), 'Fracture':((18., 28.), (1., 1.)),
+    'Emphysema':((90., 140.), (.5, .8)), 'Fibrosis':((90., 140.), (.45, .75)), 'Hernia':((75., 120.), (.9, 1.)), 'Calcification':(dict(granuloma=(20., 30.), nodes=(36., 50.)), (.95, 1.)),
     'Support Devices':((0., 0.), (.9, 1.))}
 _STANDARD = {
     'Atelectasis':((55., 130.), (.4, 1.)), 'Cardiomegaly':((.48, .56), (1., 1.)), 'Consolidation':((40., 120.), (.25, 1.)), 'Pneumonia':((50., 130.), (.28, 1.)), 'Edema':((60., 140.), (.05, .35)),
-    'Lung Lesion':(dict(nodule=(15., 29.), mass=(31., 80.)), (.6, 1.)), 'Pleural Effusion':((8., 95.), (1., 1.)), 'Pneumothorax':((10., 60.), (1., 1.)),
-    'Enlarged Cardiomediastinum':(dict(aortic=(42., 64.), wide=(84., 130.)), (1., 1.)), 'Pleural Other':(dict(thickening=(11., 32.), plaque=(40., 100.)), (.8, 1.)), 'Fracture':((5., 16.), (.8, 1.)),
-    'Emphysema':((60., 140.), (.12, .75)), 'Fibrosis':((80., 140.), (.22, .75)), 'Hernia':((40., 120.), (.7, 1.)), 'Calcification':(dict(granuloma=(8., 20.), nodes=(13., 30.)), (.7, 1.)),
+    'Lung Lesion':(dict(nodule=(20., 30.), mass=(31., 110.)), (.75, 1.)), 'Pleural Effusion':((8., 95.), (1., 1.)), 'Pneumothorax':((14., 90.), (1., 1.)),
+    'Enlarged Cardiomediastinum':(dict(aortic=(42., 64.), wide=(84., 130.)), (1., 1.)), 'Pleural Other':(dict(thickening=(18., 55.), plaque=(60., 150.)), (.9, 1.)), 'Fracture':((10., 28.), (.9, 1.)),
+    'Emphysema':((60., 140.), (.12, .75)), 'Fibrosis':((80., 140.), (.22, .75)), 'Hernia':((40., 120.), (.7, 1.)), 'Calcification':(dict(granuloma=(14., 30.), nodes=(24., 50.)), (.9, 1.)),
     'Support Devices':((0., 0.), (.5, 1.))}
 
 # %% ../nbs/00c_cases.ipynb #9c62c323

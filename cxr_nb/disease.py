@@ -468,7 +468,7 @@ def draw_pleura(s:Scene, f:Finding)->list: # pieces
     add = gone*(1-LUNG_DENSITY)*(.5 + .5*f.fill)
     return [piece(f, visible(add, .3, .15), soft=add)]
 
-# %% ../nbs/00f_disease.ipynb #5bb7c3fb
+# %% ../nbs/00f_disease.ipynb #a03030c2
 def _plaques(s, f): # calcified sheets on wall, dome and face
     r, h, i = rng_of(f.key, 'plaque'), f.size/20, int(f.sign > 0)
     c = place(s.a, s.fr.pose, f); lung = s.whole[i]; add = np.zeros_like(s.fr.X)
@@ -476,7 +476,7 @@ def _plaques(s, f): # calcified sheets on wall, dome and face
         at = (c[0] - k*f.sign*r.uniform(.5, 2.), 3., c[2] + (0 if k == 0 else r.uniform(1.5, 3.)*r.choice([-1, 1]))); win = window(s, at, 1.5*h); x, z = s.bent.part(*win).at(*at)
         n = .45*soft_noise(s.fr, f.key, k, 'leaf', scale=.55*h + .2)[win] + .25*soft_noise(s.fr, f.key, k, 'rim', scale=.5)[win]
         core = 1 - ((x/h)**2 + (z/(.6*h))**2)*(1 + .8*k) + n
-        add[win] += (.14*_step(core/.4) + .28*np.exp(-((core-.12)/.14)**2))*_step(lung[win]/.5)
+        add[win] += (.2*_step(core/.4) + .4*np.exp(-((core-.12)/.14)**2))*_step(lung[win]/.5)
     near = (1 + .5*soft_noise(s.fr, f.key, 'wall', scale=.8)).clip(0)
     add = f.fill*BONE*(add + .3*near*(_along_wall(s, lung, c[2], h) + _along_dome(s, f.sign, h)))
     return piece(f, visible(add, .25, .05), soft=add)
@@ -749,13 +749,13 @@ def draw_hernia(s:Scene, f:Finding)->list: # pieces
 
 DRAW['Hernia'] = draw_hernia
 
-# %% ../nbs/00f_disease.ipynb #c35f152f
+# %% ../nbs/00f_disease.ipynb #2c330066
 def draw_calcification(s:Scene, f:Finding)->list: # pieces
     "A dot, or clumps at the hilum"
     r, i, add, nodes = rng_of(f.key, 'calcium'), int(f.sign > 0), np.zeros_like(s.fr.X), f.kind == 'nodes'
     hub = s.hila[i] if nodes else place(s.a, s.fr.pose, f)
-    for k in range(r.integers(2, 5) if nodes else r.integers(2, 9)):
-        h = f.size/20*(1 if k == 0 else r.uniform(.5, .8)); c = tuple(np.array(hub) + (k > 0)*r.normal(size=3)*((.8, .5, 1.3) if nodes else (2.2, 1.5, 2.8)) + np.array([-.7*f.sign, 0, .9])*nodes)
+    for k in range(r.integers(3, 8) if nodes else r.integers(5, 13)):
+        h = f.size/20*(1 if k == 0 else r.uniform(.55, .9)); c = tuple(np.array(hub) + (k > 0)*r.normal(size=3)*((.8, .5, 1.3) if nodes else (2.2, 1.5, 2.8)) + np.array([-.7*f.sign, 0, .9])*nodes)
         win = window(s, c, 1.4*h + .4); x, z = s.bent.part(*win).at(*c); ang = np.arctan2(z, x)
         d = np.sqrt(x*x + z*z)/(h*(1 + .1*np.cos(2*ang + r.uniform(0, 6)) + .07*np.cos(3*ang + r.uniform(0, 6))))
         if nodes and r.random() < .5: dense = .34*(_root(1-d*d) - .8*_root(.72-d*d)) # eggshell
@@ -765,7 +765,7 @@ def draw_calcification(s:Scene, f:Finding)->list: # pieces
     return [piece(f, visible(add, .2), soft=add)]
 DRAW['Calcification'] = draw_calcification
 
-# %% ../nbs/00f_disease.ipynb #d1e7ea9b
+# %% ../nbs/00f_disease.ipynb #33ad972a
 def break_point(
     s:Scene, # the picture so far
     f:Finding, # a Fracture
@@ -781,9 +781,9 @@ def break_point(
     return path[j], d/np.linalg.norm(d)
 
 def draw_fracture(s:Scene, f:Finding)->list: # pieces
-    "A broken clavicle, or one to four broken ribs; the bone itself is broken by `fractured`"
+    "A broken clavicle, or two to four broken ribs; the bone itself is broken by `fractured`"
     g, out = rng_of(f.key, 'age'), []
-    old, n = f.kind != 'clavicle' and g.random() < .3, 1 if f.kind == 'clavicle' else g.integers(1, 5)
+    old, n = f.kind != 'clavicle' and g.random() < .3, 1 if f.kind == 'clavicle' else g.integers(2, 5)
     for k in range(n):
         p, d = break_point(s, f, k); c, r, _ = project(s.fr, np.stack([p, p+d]))
         blood = 0. if old or f.kind == 'clavicle' else _swelling(s, f, tuple(p), g)
@@ -793,9 +793,9 @@ def draw_fracture(s:Scene, f:Finding)->list: # pieces
 def _swelling(s, f, p, g): # blood between a broken rib and the pleura
     h = f.size/10*g.uniform(1.8, 3.); win = window(s, p, 5.5); x, z = s.bent.part(*win).at(*p)
     room = s.left[int(f.sign > 0)][win]*(1-LUNG_DENSITY)
-    return soak(s, f.sign, np.minimum(h*np.exp(-(x/2.1)**2 - (z/2.6)**2), room).astype('float32'), win)
+    return soak(s, f.sign, np.minimum(h*np.exp(-(x/2.6)**2 - (z/3.)**2), room).astype('float32'), win)
 
-# %% ../nbs/00f_disease.ipynb #ccabf3c8
+# %% ../nbs/00f_disease.ipynb #63193273
 def fractured(
     bone:np.ndarray, # bone along each ray, cm
     fr:Frame, # the picture's grid
@@ -814,7 +814,7 @@ def fractured(
     step = (1.5 if clav else .8)*size*(np.sign(np.cos(t)) if clav else g.choice([-1, 1]))*_step(cut/.1 + .5)*np.exp(-np.maximum(u, 0)/(12. if clav else 1.8))*near
     gap = 1 - (.9*np.exp(-(cut/(.1 + .28*size))**2)*_step((half*1.1-np.abs(v))/.2) if not old else 0.)*near
     moved = cv2.remap(bone, j + (step*np.sin(t)/fr.px).astype('float32'), i - (step*np.cos(t)/fr.px).astype('float32'), cv2.INTER_LINEAR)*gap
-    if old: moved = moved + .22*np.exp(-((u/(.4 + .8*size))**2 + (v/(.6 + .4*size))**2)**1.5)
+    if old: moved = moved + .4*np.exp(-((u/(.4 + .8*size))**2 + (v/(.6 + .4*size))**2)**1.5)
     out = bone.copy(); out[rows, cols] = moved
     return out
 
