@@ -62,9 +62,9 @@ def show_phantom(
         ax.add_patch(Rectangle((t['x_min']-.5, t['y_min']-.5), t['x_max']-t['x_min'], t['y_max']-t['y_min'], fill=False, ec='gold', lw=.8))
     return ax
 
-# %% ../nbs/01_phantom.ipynb #9f379a5f
+# %% ../nbs/01_phantom.ipynb #1d196a7e
 SPLIT_CYCLE = ['train', 'test', 'train', 'validate', 'train', 'train', 'train', 'test', 'train', 'train']
-CONFOUNDED = ('all', 'train')
+CONFOUNDED = ('all', 'train', 'none')
 
 @dataclass(frozen=True)
 class Shot:
@@ -138,18 +138,18 @@ def subject_studies(
         out.append((view, found[k] + worn + sample_devices(f'{key}/{k}', difficulty, at_bed, strange[k])))
     return out
 
-# %% ../nbs/01_phantom.ipynb #d0bc3677
+# %% ../nbs/01_phantom.ipynb #4727ff69
 def subject_shots(
     seed:int, # of the phantom
     s:int, # which subject, from 0
     difficulty:str, # easy or standard
-    confounded:str='all', # all, or train: broken in the test split
+    confounded:str='all', # all; train: broken in the test split; none: broken everywhere
     lateral:bool=False # lateral films too
 )->list: # of `Shot`
     "All pictures of one subject"
     # 301 was chosen so that the first 40 pictures of seed 0 have common findings in each split and fold: small tests need that
     who, split = f'{seed}/{s}', SPLIT_CYCLE[s % 10]
-    r, broken, (sex, age) = rng_of('phantom', who, 'studies', 301), confounded == 'train' and split == 'test', subject_of(who)
+    r, broken, (sex, age) = rng_of('phantom', who, 'studies', 301), confounded == 'none' or confounded == 'train' and split == 'test', subject_of(who)
     subject, year, day, out, prior = 10000000 + 13*s + int(r.integers(13)), int(r.integers(2112, 2190)), int(r.integers(-500, 500)), [], None
     for k, (first, found) in enumerate(subject_studies(who, difficulty, int(r.choice([1, 2, 3, 4], p=[.5, .25, .15, .1])), broken)):
         day += int(r.integers(1, 250)); clock = int(r.integers(6*3600, 22*3600)); study = 50000000 + (4*s + k)*7919 % 9999991
@@ -161,18 +161,18 @@ def subject_shots(
         prior = tuple(found)
     return out
 
-# %% ../nbs/01_phantom.ipynb #4b4ad29d
+# %% ../nbs/01_phantom.ipynb #f57afe3a
 @lru_cache(maxsize=4)
 def plan(
     n:int, # how many pictures
     seed:int=0, # of the phantom
     difficulty:str='standard', # easy or standard
-    confounded:str='all', # all, or train: broken in the test split
+    confounded:str='all', # all; train: broken in the test split; none: broken everywhere
     lateral:bool=False # lateral films beside most PA ones; they count among the n
 )->tuple: # of n `Shot`s
     "Who is filmed when, and what each picture shows"
     if n < 1: raise ValueError(f'n {n} is no number of pictures; a phantom has at least one')
-    if confounded not in CONFOUNDED: raise ValueError(f"confounded {confounded!r} is none of {', '.join(CONFOUNDED)}: in all splits, or in train alone")
+    if confounded not in CONFOUNDED: raise ValueError(f"confounded {confounded!r} is none of {', '.join(CONFOUNDED)}: in all splits, in train alone, or nowhere")
     out, s = [], 0
     while len(out) < n: out += subject_shots(seed, s, difficulty, confounded, lateral); s += 1
     return tuple(out[:n])
@@ -377,7 +377,7 @@ def _claim(out, request): # may this phantom be written here? True where it alre
         raise ValueError(f'{out} holds another phantom ({told(old)}) than was asked for ({told(request)}); choose another folder, or delete this one')
     return (d/'phantom.json').is_file()
 
-# %% ../nbs/01_phantom.ipynb #e533143c
+# %% ../nbs/01_phantom.ipynb #bce83b0b
 def write_phantom(
     out:str|Path, # folder to write; new, empty, or an interrupted phantom of the same request
     n:int=400, # how many images
@@ -386,7 +386,7 @@ def write_phantom(
     layout:str='cxr', # cxr (DICOM), jpg (as MIMIC-CXR-JPG), or both side by side
     size:int=512, # pixels a side
     jobs:int=2, # processes
-    confounded:str='all', # do confounders hold in all splits, or in train alone
+    confounded:str='all', # where confounders hold: all splits, train alone, or none
     lateral:bool=False, # lateral films beside most PA ones; they count among the n
     masks:bool=False, # write each finding's pixels to phantom/masks.json
     progress:bool=True # show a bar on a terminal
