@@ -1,12 +1,12 @@
 """What a ResNet-18 learns from the phantom, beside the ideal observer, and what is left when its shortcuts break. Everything here is synthetic.
 
-    python benchmarks/phantom_learn.py WORK [--start distil|imagenet|none] [--n 2000] [--size 160] [--epochs 22] [--jobs 2]
+    python benchmarks/phantom_learn.py WORK [--start distil|imagenet|none] [--n 2000] [--size 192] [--epochs 18] [--jobs 2]
 
-Draws `standard` three times into the folder WORK: seed 0, the same with confounders broken in its test split, and seed 1. Trains a ResNet-18 on the truth of the first one's training split. Scores all films of seed 1, other patients and
-ten times as many positives as a test split has, and the first's test split with its confounders whole and broken. ResNet-18's ImageNet weights lie on a hub
-(`--start imagenet`). So that the figure can be made without a network, `--start distil` lets a ResNet-18 first imitate, on the training films and without their labels, the feature maps of the EfficientNet-Lite0 whose ImageNet weights
-come as a package (Romero 2015, FitNets); `none` starts from random weights. For each finding: the AUROC on seed 1
-with its interval by patients, the same for the thirds of the positives by contrast to noise (each third against all films without the finding), the ideal observer's ceiling (`cxr_nb.phantom.ceiling`), and the AUROC of the two test splits.
+Draws `standard` three times into the folder WORK: seed 0, seed 1, and seed 1 with its confounders broken. Trains a ResNet-18 on the truth of the first one's training split, and scores all films of the other two: other patients, and
+ten times as many positives as a test split has. The head sees the maximum of each feature map beside its mean, since most findings are small. ResNet-18's ImageNet weights lie on a hub (`--start imagenet`). So that the figure can be
+made without a network, `--start distil` lets a ResNet-18 first imitate, on the training films and without their labels, at 128 pixels, the feature maps of the EfficientNet-Lite0 whose ImageNet weights come as a package
+(Romero 2015, FitNets); `none` starts from random weights. For each finding: the AUROC on seed 1 with its interval by patients, the same for the thirds of the positives by contrast to noise (each third against all films without the
+finding), the ideal observer's ceiling (`cxr_nb.phantom.ceiling`), the AUROC where the confounders are broken, and what is lost by that: the same patients with the same diseases are resampled in both, only their views, devices and ages' say differ.
 Started again it goes on where it stopped. Writes results/phantom_learn.csv.
 """
 import argparse
@@ -53,6 +53,21 @@ def thirds(ev, cnr, labels):
             ys.append(t); ps.append(p[l].to_numpy()); names.append(f'{l}|{name}')
     return np.stack(ys, 1), np.stack(ps, 1), names
 
+def weighted_auroc(y, p, w):
+    "AUROC of each column of N x L truth and scores, where film i counts w[i] times; scores without ties"
+    order = np.argsort(p, axis=0); y, w = np.take_along_axis(y, order, 0), w[order]
+    pos, neg = w*y, w*(1-y)
+    return (pos*np.cumsum(neg, axis=0)).sum(0)/(pos.sum(0)*neg.sum(0))
+
+def lost(held, broken, labels, n_boot=1000):
+    "AUROC of each label and their mean, less that where confounders are broken; the same patients are drawn in both"
+    sides = [(*(wide_predictions(e.predictions, k)[labels].to_numpy('float64') for k in 'yp'), e.rows.subject_id.to_numpy()) for e in (held, broken)]
+    patients, rng = np.array(sorted(set(sides[0][2]) & set(sides[1][2]))), np.random.default_rng(0)
+    at = [np.searchsorted(patients, g) for *_, g in sides]
+    def less(n): d = np.subtract(*(weighted_auroc(y, p, n[i].astype(float)) for (y, p, _), i in zip(sides, at))); return np.r_[d, d.mean()]
+    v = np.array([less(rng.multinomial(len(patients), np.full(len(patients), 1/len(patients)))) for _ in progress(range(n_boot), 'resamples')])
+    return pd.DataFrame(dict(lost=less(np.ones(len(patients))), lost_lo=np.quantile(v, .025, axis=0), lost_hi=np.quantile(v, .975, axis=0)), index=[*labels, 'macro'])
+
 def auroc_rows(table, what):
     "The AUROC rows of a table, named"
     return table[table.metric == 'auroc'][['label','value','lo','hi','n_pos','n_neg']].rename(columns={k: f'{what}{k}' for k in ('value','lo','hi','n_pos','n_neg')}).set_index('label')
@@ -85,8 +100,8 @@ def distil(cohort, out, epochs=10, lr=2e-3):
 def main(work, start, n, size, epochs, jobs):
     def films(name, **kw): return drawn(work, name, n, size, jobs, **kw)
     c = films('all', seed=0)
-    weights = str(distil(c, work/'distil.safetensors')) if start == 'distil' else start
-    run = train(c, work/f'run_{start}', arch='resnet18', pretrained=weights, freeze=0, epochs=epochs, lr=1.5e-3, body_lr=1., wd=.02, bs=16, mixup=0., dropout=0., patience=99, seed=0,
+    weights = str(distil(cohort(work/'all', work/'cohort_small', 128, jobs), work/'distil.safetensors')) if start == 'distil' else start
+    run = train(c, work/f'run_{start}', arch='resnet18', pretrained=weights, freeze=0, epochs=epochs, lr=1.5e-3, body_lr=1., wd=.02, bs=16, pool='catavgmax', mixup=0., dropout=0., patience=99, seed=0,
                 augment=dict(rotate=8., shift=.06, zoom=.15, brightness=20., contrast=.25, gamma=.3, erase=0., flip=0.))
     def scored(ev, what=''): return auroc_rows(score_table(*(wide_predictions(ev.predictions, k)[c.labels].to_numpy() for k in ('y','p')), c.labels, groups=ev.rows.subject_id.to_numpy(), metrics=('auroc',)), what)
     ev = test(run, films('more', others=50_000_000, seed=1), split='all'); out = scored(ev)
@@ -95,12 +110,13 @@ def main(work, start, n, size, epochs, jobs):
     for k in ('faint','middle','plain'): out[k] = [by.get(f'{l}|{k}', np.nan) for l in out.index]
     top = phantom.ceiling(list(c.labels), size=size).groupby('label')[['auroc','auroc_search']].mean()
     out = out.join(top.rename(columns=dict(auroc='ceiling', auroc_search='ceiling_search')))
-    for what, d in dict(test=c, broken=films('train', seed=0, confounded='train')).items(): out = out.join(scored(test(run, d), f'{what}_')[[f'{what}_{k}' for k in ('value','lo','hi')]])
+    bare = test(run, films('none', others=50_000_000, seed=1, confounded='none'), split='all')
+    out = out.join(scored(bare, 'broken_')[['broken_value','broken_lo','broken_hi']]).join(lost(ev, bare, c.labels))
     out = out.round(4).reset_index().assign(start=start); write_table(Path(__file__).parent/'results'/'phantom_learn.csv', out); print(out.to_string(index=False))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     a.add_argument('work', type=Path, help='folder for phantoms, cohorts and the run'); a.add_argument('--start', default='distil', choices=['distil','imagenet','none'], help='where the weights start')
-    a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--size', type=int, default=160, help='pixels a side of what is learnt from')
-    a.add_argument('--epochs', type=int, default=22, help='at most'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
+    a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--size', type=int, default=192, help='pixels a side of what is learnt from')
+    a.add_argument('--epochs', type=int, default=18, help='at most'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
     a = a.parse_args(); main(a.work, a.start, a.n, a.size, a.epochs, a.jobs)
