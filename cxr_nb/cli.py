@@ -68,7 +68,7 @@ def command(f):
         sys.exit(run_command(f, sys.argv[1:]))
     return _f
 
-# %% ../nbs/16_cli.ipynb #8c597a8d
+# %% ../nbs/16_cli.ipynb #4fb798af
 @command
 def cxr_phantom(
     out:str, # folder to write
@@ -78,7 +78,7 @@ def cxr_phantom(
     layout:str='cxr', # cxr (DICOM), jpg or both
     size:int=512, # side of the images, px
     jobs:int=2, # processes
-    confounded:str='all', # where devices go with AP and age with an enlarged heart: in all splits, or in train alone, so that shortcuts show
+    confounded:str='all', # where devices go with AP and age with an enlarged heart: all splits, train alone, or none, so that shortcuts show
     lateral:bool=False, # lateral films beside most PA ones; they count among the n
     masks:bool=False # write each finding's pixels to phantom/masks.json
 ):
@@ -221,7 +221,7 @@ def cxr_features(
         print(where/'figures'/'features.png')
     if hdf5: print(export_hdf5(source, hdf5, size=size, compression=compression, root=root, jobs=jobs))
 
-# %% ../nbs/16_cli.ipynb #cde8af5f
+# %% ../nbs/16_cli.ipynb #a0588e01
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -230,13 +230,14 @@ def cxr_train(
     cohort:str, # cohort folder
     out:Param('run folder', str, required=True)=None,
     arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, inception_resnet_v2, or any timm name
-    pretrained:str='imagenet', # imagenet, none, or a .safetensors file
+    pretrained:str='imagenet', # imagenet, none, a .safetensors file, or a run folder to go on from
     epochs:int=16, # at most
     lr:float=1e-3, # largest learning rate of the head
     body_lr:float=.4, # the body's learning rate, as a share of the head's
     wd:float=.01, # weight decay
     bs:int=32, # batch size
     dropout:float=.5, # before the linear layer
+    pool:str='avg', # avg, max or catavgmax: how the map of features becomes one vector
     mixup:float=.4, # alpha of mixup's Beta distribution; 0 for none
     freeze:int=4, # stages that keep their ImageNet weights
     patience:int=6, # epochs without a better validation AUROC before it stops
@@ -320,7 +321,7 @@ def cxr_triage(
     run = train_triage(**kw)
     print((run/'card.md').read_text(encoding='utf-8')); print(run)
 
-# %% ../nbs/16_cli.ipynb #033b7d03
+# %% ../nbs/16_cli.ipynb #f4359ede
 @command
 def cxr_seed_table(
     cohort:str, # cohort folder
@@ -337,6 +338,7 @@ def cxr_seed_table(
     wd:float=None, # weight decay
     bs:int=None, # batch size
     dropout:float=None, # before the linear layer
+    pool:str=None, # avg, max or catavgmax
     mixup:float=None, # alpha of mixup's Beta distribution
     freeze:int=None, # stages that keep their ImageNet weights
     patience:int=None, # epochs without a better validation AUROC before it stops

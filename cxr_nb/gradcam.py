@@ -264,7 +264,7 @@ def best_cut(
     if not len(heat): raise ValueError('no validation image has a place marked, so no cut can be chosen; use more data, or give one')
     return float(CUTS[np.argmax([ious(heat, mask, c).mean() for c in CUTS])])
 
-# %% ../nbs/08_gradcam.ipynb #d0c69fd2
+# %% ../nbs/08_gradcam.ipynb #4677ae04
 def centre_map(
     size:int # side of the frame, px
 )->np.ndarray: # size x size, 1 in the middle
@@ -278,7 +278,7 @@ def untrained(
 )->CXRNet: # the same architecture with random weights
     "A model that has learnt nothing"
     old = getattr(net, 'nets', [net])[0]; f = old.facts
-    with torch.random.fork_rng(devices=[]): torch.manual_seed(seed); new = CXRNet(f['arch'], f['labels'], f['size'], f['geometry'], 'none', f['dropout'])
+    with torch.random.fork_rng(devices=[]): torch.manual_seed(seed); new = CXRNet(f['arch'], f['labels'], f['size'], f['geometry'], 'none', f['dropout'], f.get('pool', 'avg'))
     new.facts = f; new.mean, new.std = old.mean.cpu(), old.std.cpu()
     return new.eval()
 
