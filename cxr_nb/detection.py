@@ -764,9 +764,9 @@ def load_run_detectors(
 )->list: # its detector, or those of its folds
     "The models of a run"
     run = Path(run)
-    if not run.is_dir(): raise FileNotFoundError(f'no run folder {run}; cxr_detect_train makes one')
+    if not run.is_dir(): raise FileNotFoundError(f'no run folder {run}; train_detector makes one')
     files = [f for f in (run/'model.safetensors', *sorted(run.glob('fold*/model.safetensors'))) if f.is_file()]
-    if not files or len(files) > 1 and not (run/'card.md').is_file(): raise FileNotFoundError(f'{run} has no model.safetensors; was training interrupted? Start cxr_detect_train again to complete it')
+    if not files or len(files) > 1 and not (run/'card.md').is_file(): raise FileNotFoundError(f'{run} has no model.safetensors; was training interrupted? Start train_detector again to complete it')
     return [load_detector(f) for f in files]
 
 def _models(runs):
@@ -867,7 +867,7 @@ def detect_card(
     rows = [f"| {l} | {num(g.loc['AP40'])} | {num(g.loc['sens@1'])} | {int(g.n_pos.max())} |" for l,g in m.set_index('metric').groupby('label', sort=False) if l != 'pooled']
     return '\n'.join(['# Model card: detector', '', f"- family {c['family']}, body {c['body']}, started from {Path(c['weights']).name}; images of {r['cohort']['size']} px, {r['cohort']['geometry']}", f'- findings: {", ".join(r["labels"])}',
         f"- cohort {conf['cohort']} (hash {r['cohort']['hash']}): {_counted(t)}", f"- where several readers marked an image: {c['truth']}", '', f'## Measured on {e.name}, 95 % intervals', '',
-        '| finding | AP at IoU 0.4 | sensitivity at one false mark an image | boxes |', '|---|---|---|---|', *rows, '', *(['The validation images also chose the epoch and the thresholds, so these numbers are optimistic; cxr_detect_test measures on others.', ''] if e.name.endswith('-valid') else []),
+        '| finding | AP at IoU 0.4 | sensitivity at one false mark an image | boxes |', '|---|---|---|---|', *rows, '', *(['The validation images also chose the epoch and the thresholds, so these numbers are optimistic; test_detector measures on others.', ''] if e.name.endswith('-valid') else []),
         '## Limits', '', 'No medical device: for research and teaching. A film without a box is not a normal film. Other hospitals, machines and populations differ.'])+'\n'
 
 # %% ../nbs/10_detection.ipynb #61b49752
