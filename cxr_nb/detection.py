@@ -6,13 +6,12 @@
 __all__ = ['BODIES', 'FAMILIES', 'STRIDES', 'SHOWN_BOXES', 'box_truth', 'boxes_to_cache', 'boxes_to_film', 'BoxAugment',
            'BoxDataset', 'repeat_factors', 'batches', 'loader', 'fit_anchors', 'anchor_fit', 'Half', 'Levels',
            'Anchors', 'KeyedSampler', 'Pyramid', 'Coarse', 'freeze_body', 'heads_for', 'Detector', 'make_detector',
-           'save_detector', 'load_detector', 'find_boxes', 'join_boxes', 'DetectConfig', 'one_cycle', 'world',
-           'train_epoch', 'valid_loss', 'box_ap', 'box_thresholds', 'new_detector', 'fit_detector', 'fold_split',
-           'plot_curves', 'train_detector', 'load_run_detectors', 'detect', 'seen_in', 'test_detector', 'detect_card',
-           'detect_files']
+           'load_detector', 'find_boxes', 'join_boxes', 'DetectConfig', 'one_cycle', 'world', 'train_epoch',
+           'valid_loss', 'box_ap', 'box_thresholds', 'new_detector', 'fit_detector', 'plot_curves', 'train_detector',
+           'load_run_detectors', 'detect', 'seen_in', 'test_detector', 'detect_card', 'detect_files']
 
-# %% ../nbs/10_detection.ipynb #87d8c819
-import json, math, os, secrets
+# %% ../nbs/10_detection.ipynb #44a0616c
+import math, os, secrets
 from collections import Counter, OrderedDict
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields
@@ -20,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, pandas as pd, timm, torch, torchvision
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from torchvision import tv_tensors
@@ -38,11 +36,11 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from torchvision.transforms import v2
 from .box_results import BoxEvaluation, Gate, read_box_evaluation, write_box_evaluation, write_submission
 from .boxes import BOX, box_table, froc_curve, match_boxes
-from .cnn import gains_by_bf16, read_weights, timm_name, weights_facts
+from .cnn import gains_by_bf16, read_weights, save_model, timm_name, weights_facts
 from .cnn import _load_body
 from .core import *
 from .dicom import boxes_from_frame, boxes_to_frame, read_grey
-from .preprocessing import fold_of, hash_share
+from .preprocessing import fold_rows
 from .readers import METHODS, fuse as fuse_boxes
 
 # %% ../nbs/10_detection.ipynb #a9fa5fe3
@@ -395,19 +393,11 @@ def make_detector(
     net = (_retinanet if retina else _faster_rcnn)(half, body, len(labels), anchors, f)
     return Detector(net, dict(kind='detector', family=family, body=body, labels=list(labels), size=size, geometry=geometry, anchors=np.array(anchors).tolist(), norm=norm, **f, mean=levels['mean'], std=levels['std'], thresholds={}))
 
-# %% ../nbs/10_detection.ipynb #23a89a18
+# %% ../nbs/10_detection.ipynb #fc7b1f2f
 _BUILD = ('family','body','labels','size','geometry','anchors','channels','hidden','rois','proposals','nms','score','norm')
 
-def save_detector(
-    net:Detector, # a detector
-    path:str|Path # ends in .safetensors
-):
-    "Write weights and facts in one file"
-    state = {k: v.detach().cpu().contiguous() for k,v in net.state_dict().items()}
-    with written(path) as f: save_file(state, str(f), metadata=dict(cxr_nb=json.dumps(net.facts)))
-
 def load_detector(
-    path:str|Path # a file that `save_detector` wrote
+    path:str|Path # a file that `save_model` wrote
 )->Detector: # in eval mode, on the CPU
     "Read a detector with its facts"
     state, facts = read_weights(path), weights_facts(path)
@@ -672,7 +662,7 @@ def _part(t, rows): return rows.reset_index(drop=True), t.boxes[t.boxes.image_id
 def _check_part(part, what):
     if not len(part[0]) or not len(part[1]): raise ValueError(f'{len(part[0])} {what} images with {len(part[1])} boxes; both need at least one. Is the split right? --folds divides small cohorts')
 
-# %% ../nbs/10_detection.ipynb #b454cd46
+# %% ../nbs/10_detection.ipynb #785de1aa
 def _train_one(cohort, out, t, train, valid, cfg, conf): # one model: out/model.safetensors, history.csv, subjects.txt
     (rank, n), parts = world(), [_part(t, r) for r in (train, valid)]
     for p,what in zip(parts, ('training','validation')): _check_part(p, what)
@@ -687,18 +677,7 @@ def _finish_one(cohort, out, net, hist, parts, conf):
     net.facts['thresholds'] = box_thresholds(rows, boxes, found, net.facts['labels']); net.cpu()
     write_table(out/'history.csv', hist)
     with written(out/'subjects.txt') as f: f.write_text('\n'.join(salted(sorted({*parts[0][0].subject_id, *rows.subject_id}), conf['salt']))+'\n')
-    save_detector(net, out/'model.safetensors'); (out/'resume.pt').unlink(missing_ok=True)
-
-def fold_split(
-    rows:pd.DataFrame, # of a cohort
-    k:int, # which fold is held out
-    folds:int=5, # of how many
-    seed:int=0 # of the assignment
-)->tuple: # rows to learn from, to stop by, held out
-    "Divide rows for one fold, by patient"
-    out = fold_of(rows.subject_id, folds, seed) == k
-    inner = hash_share([f'inner:{k}:{i}' for i in rows.subject_id], seed) < 1/8
-    return rows[~out & ~inner], rows[~out & inner], rows[out]
+    save_model(net, out/'model.safetensors'); (out/'resume.pt').unlink(missing_ok=True)
 
 # %% ../nbs/10_detection.ipynb #c148538e
 def plot_curves(
@@ -716,7 +695,7 @@ def plot_curves(
     lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='upper center', bbox_to_anchor=(.5,1.18), ncols=3, frameon=False)
     return ax
 
-# %% ../nbs/10_detection.ipynb #6e088423
+# %% ../nbs/10_detection.ipynb #d6a8970f
 def train_detector(
     cohort:str|Path|Cohort, # cohort folder, with boxes
     out:str|Path, # run folder
@@ -748,7 +727,7 @@ def train_detector(
     given = dict(locals()); cfg = DetectConfig(**{f.name: given[f.name] for f in fields(DetectConfig) if given[f.name] is not None})
     if folds == 1 or folds < 0: raise ValueError(f"folds is {folds}; 0 for the cohort's own split, or at least 2")
     cohort, out = cohort if isinstance(cohort, Cohort) else read_cohort(cohort), out_folder(out); t = box_truth(cohort, labels, cfg.truth)
-    parts = [fold_split(t.rows, k, folds, cfg.seed) for k in range(folds)] or [[t.rows[t.rows.split == s] for s in SPLITS]]
+    parts = [fold_rows(t.rows, k, folds, cfg.seed) for k in range(folds)] or [[t.rows[t.rows.split == s] for s in SPLITS]]
     for p in parts: _check_part(_part(t, p[0]), 'training'); _check_part(_part(t, p[1]), 'validation')
     rank, n = world(); conf = _open_run(out, _request(cohort, t.labels, cfg, folds), cohort.name, rank == 0)
     if _told((out/'card.md').is_file(), n): return out

@@ -8,15 +8,16 @@ __all__ = ['METHODS', 'CMAP', 'CUTS', 'XY', 'POINT_METRICS', 'MAPS', 'RIVALS', '
            'centre_map', 'untrained', 'box_masks', 'point_table', 'strangers', 'localise', 'plot_pointing',
            'cascade_nets', 'cascade', 'plot_cascade']
 
-# %% ../nbs/08_gradcam.ipynb #f6522100
+# %% ../nbs/08_gradcam.ipynb #16761111
 import copy, math, re
 from collections import Counter
 from pathlib import Path
 import cv2, matplotlib, numpy as np, pandas as pd, timm, torch
 from .cnn import *
-from .cnn_train_test import fold_rows, load_run, seen_rows
+from .cnn_train_test import load_run, seen_rows
 from .core import *
 from .dicom import boxes_to_frame, frame_affine, read_grey
+from .preprocessing import fold_rows
 
 # %% ../nbs/08_gradcam.ipynb #a17d0d4c
 def as_places(

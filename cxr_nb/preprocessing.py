@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['UNCERTAIN', 'BLANK', 'SPLIT_SHARES', 'ADAPTER_OPTIONS', 'std_label', 'hash_share', 'hash_split', 'fold_of',
-           'count_step', 'filter_views', 'first_per_subject', 'build_table', 'assign_split', 'cache_pixels',
-           'preprocess', 'unsure', 'plot_flow', 'describe', 'plot_prevalence', 'plot_cooccurrence', 'plot_ages',
-           'plot_describe']
+           'fold_rows', 'count_step', 'filter_views', 'first_per_subject', 'build_table', 'assign_split',
+           'cache_pixels', 'preprocess', 'unsure', 'plot_flow', 'describe', 'plot_prevalence', 'plot_cooccurrence',
+           'plot_ages', 'plot_describe']
 
 # %% ../nbs/03_preprocessing.ipynb #d21cec86
 import hashlib, inspect, json, os, shutil
@@ -64,6 +64,18 @@ def fold_of(
     "Cross-validation folds by patient"
     if folds < 2: raise ValueError(f'folds is {folds}; cross-validation needs at least 2')
     return (hash_share([f'fold:{i}' for i in ids], seed)*folds).astype(int)
+
+# %% ../nbs/03_preprocessing.ipynb #f19e393f
+def fold_rows(
+    df:pd.DataFrame, # a cohort's table
+    k:int, # which fold is held out
+    folds:int=5, # of how many
+    seed:int=0 # of the assignment
+)->tuple: # rows to learn from, to stop by, held out
+    "Divide a cohort for one fold, by patient"
+    out = fold_of(df.subject_id, folds, seed) == k
+    inner = hash_share([f'inner:{k}:{i}' for i in df.subject_id], seed) < 1/8
+    return df[~out & ~inner], df[~out & inner], df[out]
 
 # %% ../nbs/03_preprocessing.ipynb #33c87eb8
 def count_step(
