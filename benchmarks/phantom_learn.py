@@ -8,6 +8,10 @@ made without a network, `--start distil` lets a ResNet-18 first imitate, on the 
 (Romero 2015, FitNets); `none` starts from random weights. For each finding: the AUROC on seed 1 with its interval by patients, the same for the thirds of the positives by contrast to noise (each third against all films without the
 finding), the ideal observer's ceiling (`cxr_nb.phantom.ceiling`), the AUROC where the confounders are broken, and what is lost by that: the same patients with the same diseases are resampled in both, only their views, devices and ages' say differ.
 Started again it goes on where it stopped. Writes results/phantom_learn.csv.
+
+    python benchmarks/phantom_learn.py WORK --confirm 2
+
+The drawing's table of sizes and contrasts was settled by looking at seed 1. So the trained run is scored once more on a seed that nobody had looked at: writes results/phantom_confirm.csv.
 """
 import argparse
 from pathlib import Path
@@ -97,26 +101,42 @@ def distil(cohort, out, epochs=10, lr=2e-3):
     return out
 
 
+def scored(ev, labels, what=''):
+    "AUROC of each finding with its interval by patients"
+    y, p = (wide_predictions(ev.predictions, k)[labels].to_numpy() for k in ('y','p'))
+    return auroc_rows(score_table(y, p, labels, groups=ev.rows.subject_id.to_numpy(), metrics=('auroc',)), what)
+
+def by_third(ev, cnr, labels):
+    "AUROC of each finding's thirds by contrast to noise"
+    ys, ps, names = thirds(ev, cnr, labels); by = auroc_rows(score_table(ys, ps, names, groups=ev.rows.subject_id.to_numpy(), metrics=('auroc',)), '').value
+    return pd.DataFrame({k: [by.get(f'{l}|{k}', np.nan) for l in [*labels, 'macro']] for k in ('faint','middle','plain')}, index=[*labels, 'macro'])
+
+def written(out, start, name):
+    "Write a table, and print it"
+    out = out.round(4).reset_index(names='label').assign(start=start); write_table(Path(__file__).parent/'results'/name, out); print(out.to_string(index=False))
+
+def confirm(work, start, n, size, jobs, seed):
+    "Score the trained run on another seed"
+    c = drawn(work, f'seed{seed}', n, size, jobs, others=50_000_000 + 10_000_000*seed, seed=seed); ev = test(work/f'run_{start}', c, split='all')
+    written(scored(ev, c.labels).join(by_third(ev, truth(work/f'seed{seed}')[1], c.labels)).assign(seed=seed), start, 'phantom_confirm.csv')
+
 def main(work, start, n, size, epochs, jobs):
     def films(name, **kw): return drawn(work, name, n, size, jobs, **kw)
     c = films('all', seed=0)
     weights = str(distil(cohort(work/'all', work/'cohort_small', 128, jobs), work/'distil.safetensors')) if start == 'distil' else start
     run = train(c, work/f'run_{start}', arch='resnet18', pretrained=weights, freeze=0, epochs=epochs, lr=1.5e-3, body_lr=1., wd=.02, bs=16, pool='catavgmax', mixup=0., dropout=0., patience=99, seed=0,
                 augment=dict(rotate=8., shift=.06, zoom=.15, brightness=20., contrast=.25, gamma=.3, erase=0., flip=0.))
-    def scored(ev, what=''): return auroc_rows(score_table(*(wide_predictions(ev.predictions, k)[c.labels].to_numpy() for k in ('y','p')), c.labels, groups=ev.rows.subject_id.to_numpy(), metrics=('auroc',)), what)
-    ev = test(run, films('more', others=50_000_000, seed=1), split='all'); out = scored(ev)
-    ys, ps, names = thirds(ev, truth(work/'more')[1], c.labels)
-    by = auroc_rows(score_table(ys, ps, names, groups=ev.rows.subject_id.to_numpy(), metrics=('auroc',)), '').value
-    for k in ('faint','middle','plain'): out[k] = [by.get(f'{l}|{k}', np.nan) for l in out.index]
+    ev = test(run, films('more', others=50_000_000, seed=1), split='all'); out = scored(ev, c.labels).join(by_third(ev, truth(work/'more')[1], c.labels))
     top = phantom.ceiling(list(c.labels), size=size).groupby('label')[['auroc','auroc_search']].mean()
     out = out.join(top.rename(columns=dict(auroc='ceiling', auroc_search='ceiling_search')))
     bare = test(run, films('none', others=50_000_000, seed=1, confounded='none'), split='all')
-    out = out.join(scored(bare, 'broken_')[['broken_value','broken_lo','broken_hi']]).join(lost(ev, bare, c.labels))
-    out = out.round(4).reset_index().assign(start=start); write_table(Path(__file__).parent/'results'/'phantom_learn.csv', out); print(out.to_string(index=False))
+    out = out.join(scored(bare, c.labels, 'broken_')[['broken_value','broken_lo','broken_hi']]).join(lost(ev, bare, c.labels))
+    written(out, start, 'phantom_learn.csv')
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     a.add_argument('work', type=Path, help='folder for phantoms, cohorts and the run'); a.add_argument('--start', default='distil', choices=['distil','imagenet','none'], help='where the weights start')
     a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--size', type=int, default=192, help='pixels a side of what is learnt from')
     a.add_argument('--epochs', type=int, default=18, help='at most'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
-    a = a.parse_args(); main(a.work, a.start, a.n, a.size, a.epochs, a.jobs)
+    a.add_argument('--confirm', type=int, metavar='SEED', help='score the trained run on this seed, and no more')
+    a = a.parse_args(); main(a.work, a.start, a.n, a.size, a.epochs, a.jobs) if a.confirm is None else confirm(a.work, a.start, a.n, a.size, a.jobs, a.confirm)

@@ -267,14 +267,17 @@ def _mediastinum_side(a, fr): # half-width of what lies between the lungs, seen 
     down = capsule(fr, (1.5, -4.6, 4.6), (.5, -5.6, -16), 1.3)/2
     return np.maximum.reduce([spine, arch, pedicle, down])
 
-# %% ../nbs/00b_anatomy.ipynb #65e55cba
+# %% ../nbs/00b_anatomy.ipynb #48c2548f
+@lru_cache(maxsize=64)
+def _dome_wave(key, side): return rng_of(key, 'dome', side).normal(size=3)
+
 def dome_drop(
     a:Anatomy, # the patient
     x, # from the dome's middle toward the wall, cm; negative toward the heart
     side:int # -1 right, 1 left
 ): # cm below the top
     "How a dome curves down: round, steeper toward the wall, with a wave of its own"
-    g = rng_of(a.key, 'dome', side).normal(size=3)
+    g = _dome_wave(a.key, side)
     far = np.where(x > 0, x, 3.8*np.tanh(np.abs(x)/4.5)); hump = .3*g[0]*np.exp(-((x - 1.5*g[1])/2.8)**2)
     return a.arch*far*far*(.048 + .0065*far) - hump*(x > -4)*np.clip((x + 4)/2, 0, 1) + .3*g[0]*np.exp(-(1.5*g[1]/2.8)**2)*np.clip((x + 5)/3, 0, 1)
 
@@ -296,10 +299,14 @@ def dome_span(
     x, z = fr.at(side*a.width*.47, 1.6, top); z = z + _thin(lambda a, x: _dome_line(a, fr.pose, side, x), a, x)
     return _span(1.6, 4.9*_root(-z))
 
-# %% ../nbs/00b_anatomy.ipynb #364ba0b1
+# %% ../nbs/00b_anatomy.ipynb #49ffc4d6
 def _apex_drop(a, x): # cm below the apex at x from the midline: steep toward the middle, sloping outward
     u = x - a.width*(.37 + .02*a.peak)
     return np.where(u < 0, u/2.25, u/(2.55 - .25*a.peak))**2
+
+def _floor(a, fr, side): # height below which there is no lung
+    top = dome_heights(a, fr.pose)[side > 0]
+    return top - 5.6 if fr.lateral else top - float(dome_drop(a, np.float64(a.width*.53), side)) - a.sulcus
 
 def lung_span(
     a:Anatomy, # the patient
@@ -313,10 +320,9 @@ def lung_span(
     prof = _thin(cage_profile, a, z)
     deep, wide = a.depth*np.sqrt(prof) - inset, a.width*prof - inset
     if fr.lateral: deep, wide = wide, deep
-    floor = dome_heights(a, fr.pose)[side > 0] - 5.6 if fr.lateral else dome_heights(a, fr.pose)[side > 0] - float(dome_drop(a, np.float64(a.width*.53), side)) - a.sulcus
     if not fr.lateral: wide = wide*(1 + .02*side*a.skew)
     half = np.maximum(deep, .1)*_root(1 - (x/np.maximum(wide, .1))**2)
-    half = half*_root(np.clip((z - floor)/1.2, 0, 1))
+    half = half*_root(np.clip((z - _floor(a, fr, side))/1.2, 0, 1))
     if fr.lateral: return _lung_side(a, x, z, side, half, lower)
     tip = 3.3*_root(a.apex + .35*side*a.skew - lower - z - _thin(lambda a, x: _apex_drop(a, x*side), a, x))
     lo, hi = _span(0., np.where(x*side > 0, half, 0)), _span(-1.5, tip)
@@ -368,7 +374,7 @@ def lung_chord(
     _rest(out, *(np.ascontiguousarray(v, 'float32') for v in parts))
     return out
 
-# %% ../nbs/00b_anatomy.ipynb #7184bdcb
+# %% ../nbs/00b_anatomy.ipynb #b61e2e58
 def one_lung(
     a:Anatomy, # the patient
     fr:Frame, # the picture's grid
@@ -377,12 +383,15 @@ def one_lung(
     inset=0., # as in `lung_span`
     lower:float=0. # as in `lung_span`
 )->np.ndarray: # length of each ray inside, cm
-    "One lung on the whole picture; only its own columns are worked out"
-    n, out = fr.size if fr.lateral else fr.size//2 + fr.size//6, np.zeros_like(fr.X)
-    cols = slice(0, n) if side < 0 else slice(fr.size-n, fr.size)
-    part, inset = fr.part(slice(None), cols), inset[:,cols] if np.ndim(inset) else inset
-    out[:,cols] = lung_chord(lung_span(a, part, side, inset, lower), organ_spans(a, part, side, *(o[:,cols] for o in organs)))
+    "One lung on the whole picture; only its own rows and columns are worked out"
+    out, win = np.zeros_like(fr.X), (_between(fr.Z, _floor(a, fr, side), a.apex + abs(a.skew), 1), slice(None) if fr.lateral else _between(fr.X*side, 0, a.width + .3*abs(a.skew), 0))
+    part, inset = fr.part(*win), inset[win] if np.ndim(inset) else inset
+    if part.X.size: out[win] = lung_chord(lung_span(a, part, side, inset, lower), organ_spans(a, part, side, *(o[win] for o in organs)))
     return out
+
+def _between(v, lo, hi, axis): # the rows (axis 1) or columns (0) that have values between lo and hi
+    k = np.flatnonzero((v.max(axis) > lo) & (v.min(axis) < hi))
+    return slice(k[0], k[-1] + 1) if len(k) else slice(0, 0)
 
 def lungs(
     a:Anatomy, # the patient
@@ -555,21 +564,22 @@ def shoulder(
     x = a.width + 3.4 + .4*out + .25*own[3]
     return dict(top=np.array([s*x, -.6, top]), head=np.array([s*(x + 1.2), -1.4, top - 2.9]), way=np.array([s*np.sin(b), .25*np.sin(b), -np.cos(b)]), raised=up, out=out)
 
-# %% ../nbs/00b_anatomy.ipynb #45c762b9
+# %% ../nbs/00b_anatomy.ipynb #b0ab7c61
 def _smooth(p, times=3): # Chaikin: cut the corners of a closed outline
     for _ in range(times): q = np.roll(p, -1, 0); p = np.stack([.75*p + .25*q, .25*p + .75*q], 1).reshape(-1, 2)
     return p
 
 @compiled
 def _depths(out, c, r, h): # distance of each grid point from a closed outline, negative outside; h pixels a step
+    n = len(c); dx, dy, per = np.empty(n), np.empty(n), np.empty(n)
+    for k in range(n): dx[k], dy[k] = c[k] - c[k-1], r[k] - r[k-1]; per[k] = 1/(dx[k]*dx[k] + dy[k]*dy[k] + 1e-12)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             x, y, best, within = (j+.5)*h - .5, (i+.5)*h - .5, 1e18, False
-            for k in range(len(c)):
-                l = k-1 if k else len(c)-1
-                dx, dy = c[k]-c[l], r[k]-r[l]; t = min(max(((x-c[l])*dx + (y-r[l])*dy)/(dx*dx + dy*dy + 1e-12), 0.), 1.)
-                best = min(best, (x-c[l]-t*dx)**2 + (y-r[l]-t*dy)**2)
-                if (r[k] > y) != (r[l] > y) and x < (c[l]-c[k])*(y-r[k])/(r[l]-r[k]) + c[k]: within = not within
+            for k in range(n):
+                u, v = x - c[k-1], y - r[k-1]; t = min(max((u*dx[k] + v*dy[k])*per[k], 0.), 1.)
+                best = min(best, (u-t*dx[k])**2 + (v-t*dy[k])**2)
+                if (r[k] > y) != (r[k-1] > y) and x < dx[k]/dy[k]*(y-r[k]) + c[k]: within = not within
             out[i,j] = np.sqrt(best) if within else -np.sqrt(best)
 
 def inside(
@@ -726,26 +736,24 @@ def shell(
         lard, inner = lard + 3*stripe, inner - 3*stripe
     return np.maximum(inner - gas(a, fr), 0) + .35*breast + fold + chin(a, fr)[0], lard
 
-# %% ../nbs/00b_anatomy.ipynb #6132cb32
+# %% ../nbs/00b_anatomy.ipynb #60517c98
 RIB_FALL = (.38, .56, .72, .86, .97, 1.06, 1.12, 1.16, 1.18, 1.12, .8, .6) # of each rib, relative to `2*rib_drop`
 RIB_REACH = (.70, .73, .755, .77, .78, .79, .79, .78, .76, .70, .52, .34) # angle of the front end, in half-turns from the spine
 
+@lru_cache(maxsize=16)
 def rib_paths(
     a:Anatomy, # the patient
     breath:float # how far the diaphragm stands above full inspiration, cm
 )->list: # of K x 3 arrays, cm
     "Twelve pairs of ribs; spacing and slope differ from patient to patient, a little from rib to rib"
-    out, r = [], rng_of(a.key, 'ribs'); g, own, fall_ = r.normal(size=3), r.normal(size=(12, 3))*(.13, .08, .08), r.normal(size=(12, 2))*.035
-    for i, (fall, reach) in enumerate(zip(RIB_FALL, RIB_REACH)):
-        t = np.linspace(0, 1, 30); ang = np.pi*(.035 + (reach + .02*g[2] - .035)*t)
-        for k, s in enumerate((-1, 1)):
-            z0 = a.apex + .9 - (2.23 + .05*g[0])*i - .02*i*i + (own[i,0] + own[i,1+k])*(i > 0)
-            drop = (2*a.rib_drop + .9*g[1] - .22*breath)*fall*(1 + fall_[i,k])*(.15*t + .85*t**2.6)
-            z = z0 + .9*np.sin(np.pi*np.clip(t*2.6, 0, 1)) - drop
-            prof = cage_profile(a, np.minimum(z0 - drop, a.apex + .6)); rad = .34 + .66*np.clip(t/.16, 0, 1)**.7
-            x = 2.1*(1-np.clip(t/.1, 0, 1)) + (a.width*prof + .35)*np.sin(ang)*rad
-            out.append(np.stack([s*x + spine_x(a, z0)*(1-t), -(a.depth*np.sqrt(prof) + .2)*np.cos(ang), z], 1))
-    return out
+    r, i, s = rng_of(a.key, 'ribs'), np.arange(12)[:,None,None], np.array([-1., 1.])[:,None] # rib, side, point
+    g, own, fall = r.normal(size=3), r.normal(size=(12, 3))*(.13, .08, .08), np.array(RIB_FALL)[:,None]*(1 + r.normal(size=(12, 2))*.035)
+    t = np.linspace(0, 1, 30); ang = np.pi*(.035 + (np.array(RIB_REACH)[:,None,None] + .02*g[2] - .035)*t)
+    z0 = a.apex + .9 - (2.23 + .05*g[0])*i - .02*i*i + ((own[:,:1] + own[:,1:])[...,None])*(i > 0)
+    drop = (2*a.rib_drop + .9*g[1] - .22*breath)*fall[...,None]*(.15*t + .85*t**2.6)
+    prof, rad = cage_profile(a, np.minimum(z0 - drop, a.apex + .6)), .34 + .66*np.clip(t/.16, 0, 1)**.7
+    x = s*(2.1*(1-np.clip(t/.1, 0, 1)) + (a.width*prof + .35)*np.sin(ang)*rad) + spine_x(a, z0)*(1-t)
+    return list(np.stack([x, -(a.depth*np.sqrt(prof) + .2)*np.cos(ang), z0 + .9*np.sin(np.pi*np.clip(t*2.6, 0, 1)) - drop], -1).reshape(24, 30, 3))
 
 def clavicle_paths(
     a:Anatomy, # the patient
@@ -773,7 +781,7 @@ def blade(
     return dict(glenoid=at(0, -1.4, 0), neck=at(-1.3, -3, -.4), upper=at(-7.*f + o, -6, 2.9), root=at(-8.2*f + o, -7, .8), low=at(-8.*f + o, -7.3, -4), tip=at(-5.6*f + o, -7.5, -10.6), edge=at(-4.5*f + o, -7.2, -10), side=at(-2.5*f, -6, -4.8), beneath=at(-.5, -2.4, -2.1),
                 spine=at(-4.2*f, -7, 2.), acromion=h['top'] + (s*.6, -1., .2), tipped=h['top'] + (s*2.1, .6, -.25), coracoid=at(-1.7, 2., 1.1), beak=at(-.7, 3., .6), notch=at(-3., -4., 2.4), head=h['head'])
 
-# %% ../nbs/00b_anatomy.ipynb #c128de18
+# %% ../nbs/00b_anatomy.ipynb #e079722c
 @compiled
 def _bones(out, tmp, deep, c, r, e, s, R, Q, W, M, rib, sign, first, cm): # bands and shells: along each bone the segment counts that a pixel lies deepest in; summed over bones
     n = out.shape[0]
@@ -783,15 +791,15 @@ def _bones(out, tmp, deep, c, r, e, s, R, Q, W, M, rib, sign, first, cm): # band
             big = max(R[k], Q[k]) + 1; u0, u1 = max(int(min(r[k], s[k]) - big), 0), min(int(max(r[k], s[k]) + big) + 2, n)
             v0, v1 = max(int(min(c[k], e[k]) - big), 0), min(int(max(c[k], e[k]) + big) + 2, n)
             i0, i1, j0, j1 = min(i0, u0), max(i1, u1), min(j0, v0), max(j1, v1)
-            dx, dy = e[k]-c[k], s[k]-r[k]; L2 = dx*dx + dy*dy + 1e-9; f = sign[b]/np.sqrt(L2)
+            dx, dy = e[k]-c[k], s[k]-r[k]; L2 = dx*dx + dy*dy + 1e-9; f, per, more = sign[b]/np.sqrt(L2), 1/L2, Q[k] - R[k]
             for i in range(u0, u1):
                 for j in range(v0, v1):
-                    x, y = j-c[k], i-r[k]; w = (x*dx + y*dy)/L2; t = min(max(w, 0.), 1.); g = R[k] + t*(Q[k] - R[k])
-                    d2 = (x-t*dx)**2 + (y-t*dy)**2
-                    if d2 >= (g + .5)**2 or 1 + g - np.sqrt(d2) <= deep[i,j] or rib[b] and (w < 0 and k == first[b] or w > 1 and k == first[b+1]-1): continue
-                    deep[i,j] = 1 + g - np.sqrt(d2)
+                    x, y = j-c[k], i-r[k]; w = (x*dx + y*dy)*per; t = min(max(w, 0.), 1.); g = R[k] + t*more
+                    d2, most = (x-t*dx)**2 + (y-t*dy)**2, min(g + .5, 1 + g - deep[i,j])
+                    if most <= 0 or d2 >= most*most or rib[b] and (w < 0 and k == first[b] or w > 1 and k == first[b+1]-1): continue
+                    d = np.sqrt(d2); deep[i,j] = 1 + g - d
                     if rib[b]:
-                        d = np.sqrt(d2); u, v = d/g, f*(dx*y - dy*x)/g; up, lo = (v + .84)/.13, (v - .82)/.17
+                        u, v = d/g, f*(dx*y - dy*x)/g; up, lo = (v + .84)/.13, (v - .82)/.17
                         val = M[k]*min(g + .5 - d, 1.)*(1 - .25*u*u + rib[b]*(.5*np.exp(-up*up) + .8*np.exp(-lo*lo)))
                     else:
                         h = max(g - W[k], 0.); val = 2*cm*M[k]*(np.sqrt(max(g*g - d2, 0.)) - .84*np.sqrt(max(h*h - d2, 0.)))
@@ -952,12 +960,30 @@ def cartilage(
     pts, vol = tube_points(*(np.concatenate(v) for v in zip(*parts)), px)
     return pts, vol*.8
 
-# %% ../nbs/00b_anatomy.ipynb #3c2a449a
+# %% ../nbs/00b_anatomy.ipynb #235158f4
 def _in_lung(a, p, side): # which points lie well inside a lung at full inspiration
     x, y, z = p.T; prof = cage_profile(a, z); s = x*side
     ok = (s > 2.2) & ((x/(a.width*prof - .4))**2 + (y/(a.depth*np.sqrt(prof) - .4))**2 < 1) & (z < a.apex - .8 - _apex_drop(a, s))
     ok &= z > a.domes[side > 0] + .2 - dome_drop(a, s - a.width*.47, side) - ((y-1.6)/4.9)**2
     return ok & (((x-2.5)/6.4)**2 + ((y-3.2)/4.4)**2 + ((z - a.domes[0] - 4.2)/5)**2 > .8)
+
+@compiled
+def _grow(nodes, parent, load, root, pts, idx, reach): # fills nodes, parents and loads from a stack of what is left to reach; how many there are
+    nodes[0] = root; load[0] = len(pts); made, todo = 1, [(0, 0, len(pts))]
+    while todo:
+        k, lo, hi = todo.pop(); n = hi - lo; h = 1
+        if n < 2: continue
+        if n > 2:
+            d = pts[idx[lo:hi]]; mid = np.array([d[:,j].mean() for j in range(3)]); d -= mid; way = mid - nodes[k]
+            v = d.T @ (d @ np.array([.6, .5, .62])); v = d.T @ (d @ v)
+            v -= way*((v @ way)/(way @ way + 1e-6)*.8)
+            idx[lo:hi] = idx[lo:hi][np.argsort(d @ v, kind='mergesort')]; h = max(int(n*(.5 + .17*np.sin(7.1*made))), 1)
+        for a, b in ((lo, lo + h), (lo + h, hi)):
+            for j in range(3):
+                goal = pts[idx[a],j] if b - a == 1 else pts[idx[a:b],j].mean()
+                nodes[made,j] = nodes[k,j] + (1. if b - a == 1 else reach)*(goal - nodes[k,j])
+            parent[made], load[made] = k, b - a; todo.append((made, a, b)); made += 1
+    return made
 
 def grow(
     root:np.ndarray, # where the tree begins, cm
@@ -965,20 +991,9 @@ def grow(
     reach:float=.42 # share of the way to the middle of what is left that a branch takes
 )->tuple: # K x 3 nodes (root first), K parents (-1 for the root), K ends that each node supplies
     "A tree that branches in two until it reaches every point"
-    nodes, parent, load, todo = [root], [-1], [len(pts)], [(0, np.arange(len(pts)))]
-    while todo:
-        k, idx = todo.pop()
-        if len(idx) == 1: continue
-        if len(idx) == 2: cut, h = idx, 1
-        else:
-            c = pts[idx]; mid = c.mean(0); d, way = c - mid, mid - nodes[k]
-            v = d.T @ (d @ np.array([.6, .5, .62])); v = d.T @ (d @ v)
-            v -= way*((v @ way)/(way @ way + 1e-6)*.8)
-            cut, h = idx[np.argsort(d @ v, kind='stable')], max(int(len(idx)*(.5 + .17*np.sin(7.1*len(nodes)))), 1)
-        for part in (cut[:h], cut[h:]):
-            one = len(part) == 1; goal = pts[part[0]] if one else pts[part].mean(0)
-            nodes.append(nodes[k] + (1. if one else reach)*(goal - nodes[k])); parent.append(k); load.append(len(part)); todo.append((len(nodes)-1, part))
-    return np.array(nodes), np.array(parent), np.array(load)
+    n = 2*len(pts) + 1; nodes, parent, load = np.empty((n, 3)), np.full(n, -1), np.zeros(n, 'int64')
+    k = _grow(nodes, parent, load, np.asarray(root, 'float64'), np.ascontiguousarray(pts, 'float64'), np.arange(len(pts)), reach)
+    return nodes[:k], parent[:k], load[:k]
 
 # %% ../nbs/00b_anatomy.ipynb #e8ed3068
 HILA = { # trunks from the heart to where the trees begin, two arteries (downward, upward) and two veins (upper, lower): x for the left side, y, z, radius
@@ -1053,7 +1068,7 @@ def skeleton(
     tubes = a.bone*ribs(a, fr) + splat(fr, *cartilage(a, fr.pose, fr.px))
     return cv2.GaussianBlur(tubes, (0,0), max(.5, .035/fr.px)) + spine(a, fr) + shoulder_blades(a, fr)
 
-# %% ../nbs/00b_anatomy.ipynb #5c2312c9
+# %% ../nbs/00b_anatomy.ipynb #53b1a818
 LUNG_DENSITY = .18 # g/cm3, lung at full inspiration without its larger vessels
 
 def chest(
@@ -1069,6 +1084,6 @@ def chest(
     up = lambda v: cv2.resize(v.astype('float32'), (fr.size, fr.size), interpolation=cv2.INTER_LINEAR)
     flesh, lard = up(muscle), up(fat)
     bone = skeleton(a, fr)
-    cloud = texture(fr, a.key, 'tissue')
-    soft = flesh + .011*cloud*np.minimum(flesh, 14) - lung*(1-LUNG_DENSITY*(1 + .04*cloud)) - airways(fr) + (1-LUNG_DENSITY)*blood*1.35*lung**3/(lung**3 + 500) - bone + added
+    cloud, deep = texture(fr, a.key, 'tissue'), lung*lung*lung
+    soft = flesh + .011*cloud*np.minimum(flesh, 14) - lung*(1-LUNG_DENSITY*(1 + .04*cloud)) - airways(fr) + (1-LUNG_DENSITY)*blood*1.35*deep/(deep + 500) - bone + added
     return Maps(np.maximum(soft, 0), lard, bone, metal + 0*fr.X, lung, added + 0*fr.X)

@@ -350,19 +350,18 @@ def where_is(
     if f.label in LOBED and f.side == 'left' and f.where[0] < .25 and v < .35 and f.where[2] < 0: zone = 'retrocardiac'
     return zone, cases.lobe(f) if f.label in LOBED and f.side in ('left','right') else ''
 
-# %% ../nbs/00f_disease.ipynb #a0255a3d
+# %% ../nbs/00f_disease.ipynb #1070cf9e
 def measure(
     p:dict, # from `piece`
     L:np.ndarray, # -ln signal of the whole picture
     fr:Frame # the picture's grid
 )->dict: # a row of truth with its mask
     "Box, place, severity, contrast and contrast to noise of a drawn piece"
-    own = MU['soft']*(p['soft'] + p.get('took', 0)) + MU['metal']*p['metal']; change = own + 0*L
-    on, mask = p['mask'] & (np.abs(change) > .01), p['mask']
-    x0, y0, x1, y1 = box_of(mask); near = (slice(max(y0-20, 0), y1+20), slice(max(x0-20, 0), x1+20))
-    base = (L - MU['soft']*p['soft'] - MU['metal']*p['metal'])[near]
-    rest = (base - cv2.GaussianBlur(base, (0,0), .6/fr.px))[mask[near]]
-    contrast = float(np.abs(change[on]).mean()) if on.any() else 0.
+    x0, y0, x1, y1 = box_of(p['mask']); near = (slice(max(y0-20, 0), y1+20), slice(max(x0-20, 0), x1+20))
+    mask, soft, took, metal = (v[near] if np.ndim(v) else v for v in (p['mask'], p['soft'], p.get('took', 0), p['metal']))
+    change = np.abs(MU['soft']*(soft + took) + MU['metal']*metal + 0*L[near]); base = L[near] - MU['soft']*soft - MU['metal']*metal
+    rest, on = (base - cv2.GaussianBlur(base, (0,0), .6/fr.px))[mask], mask & (change > .01)
+    contrast = float(change[on].mean()) if on.any() else 0.
     zone, lobe = where_is(p, fr.pose)
     row = {k: p[k] for k in ['label','kind','side','size_mm','severity','fill','mask']} | dict(zone=zone, lobe=lobe)
     row |= dict(contrast=contrast, cnr=contrast/max(float(rest.std()), 1e-3), n_pixels=int(mask.sum()))
