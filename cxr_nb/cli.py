@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['run_command', 'command', 'cxr_phantom', 'cxr_blind', 'cxr_download', 'cxr_preprocess', 'cxr_join', 'cxr_describe',
-           'cxr_features', 'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_triage', 'cxr_seed_table', 'cxr_predict',
-           'cxr_demo']
+           'cxr_features', 'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_triage', 'cxr_detect_train', 'cxr_detect_test',
+           'cxr_detect', 'cxr_seed_table', 'cxr_predict', 'cxr_demo']
 
 # %% ../nbs/16_cli.ipynb #77db6bf2
 import difflib, json, os, sys
@@ -221,7 +221,7 @@ def cxr_features(
         print(where/'figures'/'features.png')
     if hdf5: print(export_hdf5(source, hdf5, size=size, compression=compression, root=root, jobs=jobs))
 
-# %% ../nbs/16_cli.ipynb #a0588e01
+# %% ../nbs/16_cli.ipynb #45303d8e
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -257,7 +257,9 @@ def cxr_train(
     from cxr_nb.core import read_evaluation
     from cxr_nb.metrics import table_text
     run = train(**kw)
-    for f in sorted((run/'eval').iterdir()): print(f'{f.name}\n{table_text(read_evaluation(f).metrics, metrics=SHOWN)}\n{f/"page.html"}')
+    for f in sorted((run/'eval').iterdir()):
+        m = read_evaluation(f).metrics; has = [k for k in SHOWN if k in set(m.metric)] # out of fold there are no thresholds, so no sensitivity
+        print(f'{f.name}\n{table_text(m, metrics=has)}\n{f/"page.html"}')
     print(f"{run/'card.md'}: what a reader has to know of this model; {run/'card_notes.md'} is for what only you know")
 
 # %% ../nbs/16_cli.ipynb #8a414de7
@@ -320,6 +322,82 @@ def cxr_triage(
     from cxr_nb.triage import train_triage
     run = train_triage(**kw)
     print((run/'card.md').read_text(encoding='utf-8')); print(run)
+
+# %% ../nbs/16_cli.ipynb #4e6255b0
+@command
+def cxr_detect_train(
+    cohort:str, # cohort folder, with boxes (kinds vindr, rsna, nih; the phantom with kind mimic)
+    out:Param('run folder', str, required=True)=None,
+    family:str='faster_rcnn', # faster_rcnn or retinanet
+    body:str='efficientnet_lite0', # resnet18_fpn, resnet50_fpn, resnet50_fpn_v2, mobilenet_v3_fpn, a name of cxr_train's, or any timm name
+    weights:str='imagenet', # imagenet, none, or a .safetensors file of a classifier
+    labels:str=None, # findings separated by commas; default: all that have boxes
+    epochs:int=12, # at most
+    lr:float=1e-3, # largest learning rate of the heads
+    body_lr:float=.4, # the body's, as a share of the heads'
+    wd:float=.02, # weight decay
+    bs:int=8, # images a step, over all processes
+    freeze:int=2, # stages that keep their weights
+    norm:str='batch', # batch, or frozen for few images a step
+    patience:int=6, # epochs without a better validation AP before it stops
+    balance:float=.1, # share of images below which a finding is shown more often; 0: as they come
+    anchors:str='fit', # fit (to the training boxes) or usual
+    truth:str='wbf', # where several readers marked an image: vote, majority, wbf, union, nms or soft_nms
+    channels:int=None, # of the pyramid; default, here and for the next three: small without a GPU
+    hidden:int=None, # units of the head
+    rois:int=None, # proposals an image that the head learns from
+    proposals:int=None, # proposals an image that the head looks at
+    nms:float=.4, # of two boxes of one label that overlap more, the better stays
+    seed:int=0, # of heads, order, samples and augmentation
+    folds:int=0, # cross-validate with so many folds; 0 for the cohort's own split
+    augment:_amounts=None, # amounts of augmentation as JSON, as {"rotate": 2, "flip": 0}
+    config:str=None # a JSON file; what is typed overrides it
+):
+    "Train a detector on a cohort's boxes; started again it goes on where it stopped"
+    kw = {k:v for k,v in locals().items() if k != 'config'}
+    from cxr_nb.detection import train_detector
+    run = train_detector(**kw)
+    if os.environ.get('RANK', '0') == '0': print((run/'card.md').read_text(encoding='utf-8')); print(run)
+
+# %% ../nbs/16_cli.ipynb #65562975
+@command
+def cxr_detect_test(
+    run:str, # run folder
+    cohort:Param('cohort folder, with boxes', str, required=True)=None,
+    split:str='test', # test, valid, train or all
+    scales:str=None, # input sizes to look at, px, separated by commas; default: the training size alone
+    fuse:str='wbf', # how the boxes of several sizes or folds are joined: wbf, nms, soft_nms, vote, majority or union
+    iou:float=.5, # overlap from which they are one
+    n_boot:int=1000 # resamples of the intervals
+):
+    "Score a detector on a cohort; prints AP and FROC with 95 % intervals"
+    kw = dict(locals())
+    from cxr_nb.core import read_json
+    from cxr_nb.boxes import box_text
+    from cxr_nb.detection import SHOWN_BOXES, test_detector
+    ev = test_detector(**kw); facts = read_json(ev.path/'facts.json')
+    t = ev.metrics.copy(); t.attrs = {k: facts[k] for k in ('macro_labels','n_boot','seed','n_groups','froc_iou')}
+    print(box_text(t[t.metric.isin(SHOWN_BOXES)], SHOWN_BOXES))
+    if facts['seen']: print(f"{facts['seen']:,} of the {len(ev.rows):,} images belong to patients that the run has seen (to learn from, or to stop by)")
+    print(ev.path)
+
+# %% ../nbs/16_cli.ipynb #961b70d5
+@command
+def cxr_detect(
+    run:str, # run folder, or several separated by commas, whose boxes are joined
+    files:Param('DICOM, PNG or JPEG files, or folders of them', str, opt=False, nargs='+'),
+    out:str='submission.csv', # VinBigData's file; OUT-boxes.csv and OUT-rejected.csv stand beside it
+    gate:str=None, # triage run: boxes of films below its threshold are taken back
+    scales:str=None, # input sizes to look at, px, separated by commas; default: the training size alone
+    fuse:str='wbf', # how the boxes of several sizes or runs are joined
+    policy:str='refuse' # what is no chest radiograph: refuse or keep
+):
+    "Mark findings on films"
+    kw = dict(locals()); kw['run'] = run.split(',')
+    from cxr_nb.detection import detect_files
+    d = detect_files(**kw); bad = d.attrs['rejected']
+    for b in bad: print(f"not read: {b['path']}: {b['reason']}", file=sys.stderr)
+    print(f"{len(d):,} boxes on {d.attrs['films']:,} films in {out}" + (f', {len(bad):,} not read' if bad else ''))
 
 # %% ../nbs/16_cli.ipynb #f4359ede
 @command

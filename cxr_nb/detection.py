@@ -743,9 +743,9 @@ def load_run_detectors(
 )->list: # its detector, or those of its folds
     "The models of a run"
     run = Path(run)
-    if not run.is_dir(): raise FileNotFoundError(f'no run folder {run}; train_detector makes one')
+    if not run.is_dir(): raise FileNotFoundError(f'no run folder {run}; cxr_detect_train makes one')
     files = [f for f in (run/'model.safetensors', *sorted(run.glob('fold*/model.safetensors'))) if f.is_file()]
-    if not files or len(files) > 1 and not (run/'card.md').is_file(): raise FileNotFoundError(f'{run} has no model.safetensors; was training interrupted? Start train_detector again to complete it')
+    if not files or len(files) > 1 and not (run/'card.md').is_file(): raise FileNotFoundError(f'{run} has no model.safetensors; was training interrupted? Start cxr_detect_train again to complete it')
     return [load_detector(f) for f in files]
 
 def _models(runs):
