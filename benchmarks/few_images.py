@@ -3,9 +3,9 @@
     python benchmarks/few_images.py WORK [--phantom RUN]
 
 Makes the cohorts of CXR_DATA/nih_mini at 96, 224 and 320 px and the runs of `RUNS` in the folder WORK, five folds each, the same for all; started again it goes on where it stopped. `--phantom` names a run that was trained on the
-phantom at 96 px (`benchmarks/tune_phantom.py` makes one), for the step that starts there. Then come the steps that need no training: fewer views at test time, the mean of the weights of two runs, the mean of their scores.
-Nothing was chosen on the fold that it is scored on: every run has the settings of `nih_baseline` but for what its name says. Writes results/few_images.csv: the macro AUROC of each step, and paired differences by patient, on all images, on the origin
-`sample` (a random draw of NIH's images; the others were drawn by label) and on those that CheXNet's published predictions cover, which serve for comparison alone; and results/few_images_minutes.csv.
+phantom at 96 px (`benchmarks/tune_phantom.py` makes one), for the step that starts there. Then come the steps that need no training: fewer views at test time, the larger network alone, the mean of the weights of both.
+Every run has the settings of `nih_baseline` but for what its name says, so nothing was tuned on the folds; which of the steps makes the recipe was decided on this table. Writes results/few_images.csv: the macro AUROC of each step, and paired differences by patient, on all images, on the origin
+`sample` (a random draw of NIH's images; the others were drawn by label) and on those that CheXNet's published predictions cover, which serve for comparison alone; results/few_images_labels.csv, the recipe's gain on each label; and results/few_images_minutes.csv.
 """
 import argparse, os, sys, time
 from pathlib import Path
@@ -17,20 +17,20 @@ from cxr_nb.core import PRESETS, read_cohort, read_evaluation, read_json, wide_p
 from cxr_nb.metrics import paired_difference, score_table
 from cxr_nb.preprocessing import fold_rows, preprocess
 
-FOLDS, BASE = 5, PRESETS['nih_baseline']['train']
+FOLDS, BASE, SHORT = 5, PRESETS['nih_baseline']['train'], dict(epochs=8)
+SMALL, BASELINE, FEW, META = '96 px, 8 epochs', '224 px (nih_baseline)', '320 px after 224 px, mean of both (nih_few)', 'age, sex, view, follow-up number, image size'
 RUNS = { # name: pixels, and what differs from nih_baseline
-    '96 px': (96, {}), '96 px, random weights': (96, dict(pretrained='none')), '96 px, no mixup': (96, dict(mixup=0.)), '96 px, phantom first': (96, dict(pretrained='PHANTOM')),
-    '224 px (nih_baseline)': (224, {}), 'goes on at 320 px (nih_few)': (320, PRESETS['nih_few']['train'] | dict(pretrained='224 px (nih_baseline)'))}
+    BASELINE: (224, {}), FEW: (320, PRESETS['nih_few']['train'] | dict(pretrained=BASELINE)), SMALL: (96, SHORT), f'{SMALL}, phantom first': (96, SHORT | dict(pretrained='PHANTOM')), f'{SMALL}, random weights': (96, SHORT | dict(pretrained='none'))}
+ONE_VIEW, ALONE, WEIGHTS, PUBLISHED = '224 px, one view', '320 px after 224 px, alone', '320 px after 224 px, mean of weights', 'CheXNet, published'
 STEPS = [ # a step and what it is compared with
-    ('96 px', 'metadata: age, sex, view, follow-up number, image size'), ('96 px', '96 px, random weights'), ('96 px', '96 px, no mixup'), ('96 px, phantom first', '96 px'), ('224 px (nih_baseline)', '96 px'),
-    ('224 px (nih_baseline)', '224 px, one view'), ('goes on at 320 px (nih_few)', '224 px (nih_baseline)'), ('mean of weights, at 320 px', '224 px (nih_baseline)'), ('mean of scores, 224 and 320 px', '224 px (nih_baseline)'),
-    ('mean of scores, 224 and 320 px', 'CheXNet, published'), ('224 px (nih_baseline)', 'CheXNet, published')]
+    (SMALL, f'metadata: {META}'), (SMALL, f'{SMALL}, random weights'), (f'{SMALL}, phantom first', SMALL), (BASELINE, SMALL), (BASELINE, ONE_VIEW), (ALONE, BASELINE), (WEIGHTS, BASELINE), (FEW, BASELINE),
+    (FEW, PUBLISHED), (BASELINE, PUBLISHED)]
 
 def folder(name): return name.split(' (')[0].replace(' px', '').replace(', ', '_').replace(' ', '_')
 
 def cohort(work, data, size):
     "The images at so many pixels"
-    return read_cohort(work/f'nih_{size}') if (work/f'nih_{size}'/'cohort.json').is_file() else preprocess(data/'nih_mini', 'nih', work/f'nih_{size}', **PRESETS['nih_baseline']['preprocess'] | dict(size=size))
+    return read_cohort(work/f'nih_{size}') if (work/f'nih_{size}'/'cohort.json').is_file() else preprocess(data/'nih_mini', out=work/f'nih_{size}', **PRESETS['nih_baseline']['preprocess'] | dict(size=size))
 
 def run_of(work, data, name, phantom):
     "Train a step's folds; its minutes are kept beside it"
@@ -64,25 +64,26 @@ def chexnet(data, stem, labels): return pd.read_csv(data/'chexnet'/'preds.csv.gz
 def all_scores(work, data, phantom):
     "Rows, labels, truth, and one matrix of probabilities a step"
     names = [n for n in RUNS if phantom or 'phantom' not in n]; runs = {n: run_of(work, data, n, phantom) for n in names}
-    a, b = (n for n in names if n.startswith(('224', 'goes on'))); small, large = cohort(work, data, 224), cohort(work, data, 320); rows, labels = oof(runs[a]).rows, small.labels
+    small, large = cohort(work, data, 224), cohort(work, data, 320); rows, labels = oof(runs[BASELINE]).rows, small.labels
     def at(t): return t[labels].reindex(rows.image_id).to_numpy()
     def wide(e, k='p'): return wide_predictions(e.predictions, k)[labels].set_axis(e.rows.image_id)
-    out = {n: at(wide(oof(r))) for n, r in runs.items()}
-    key = 'age, sex, view, follow-up number, image size'; y = at(wide(oof(runs[a]), 'y')); out[f'metadata: {key}'] = control(rows, y, CONTROLS[key], FOLDS, BASE['seed'])
-    out['224 px, one view'] = at(kept(work/'one_view.parquet', lambda: scored(runs[a], small, 1)))
-    out['mean of weights, at 320 px'] = at(kept(work/'weights.parquet', lambda: scored(runs[b], large, BASE['tta'], runs[a])))
-    logit = lambda v: np.log(v/(1-v)); out['mean of scores, 224 and 320 px'] = 1/(1 + np.exp(-(logit(out[a]) + logit(out[b]))/2))
-    out['CheXNet, published'] = chexnet(data, rows.image_id.str.removeprefix('nih:'), labels)
+    y = at(wide(oof(runs[BASELINE]), 'y')); out = {f'metadata: {META}': control(rows, y, CONTROLS[META], FOLDS, BASE['seed'])} | {n: at(wide(oof(r))) for n, r in reversed(runs.items())}
+    out[ONE_VIEW] = at(kept(work/'one_view.parquet', lambda: scored(runs[BASELINE], small, 1)))
+    out[ALONE] = at(kept(work/'alone.parquet', lambda: scored(runs[FEW], large, BASE['tta'])))
+    out[WEIGHTS] = at(kept(work/'weights.parquet', lambda: scored(runs[FEW], large, BASE['tta'], runs[BASELINE])))
+    out[PUBLISHED] = chexnet(data, rows.image_id.str.removeprefix('nih:'), labels)
     return rows, labels, y, out, runs
 
 def main(work, phantom):
     data, results = Path(os.environ.get('CXR_DATA') or sys.exit('CXR_DATA is not set: the folder that holds nih_mini and chexnet')), Path(__file__).parent/'results'
     rows, labels, y, p, runs = all_scores(work, data, phantom); out, stem = [], rows.image_id.str.removeprefix('nih:')
-    for on, s in {'all': np.ones(len(rows), bool), 'origin sample': origins(data, stem) == 'sample', 'scored by CheXNet': ~np.isnan(p['CheXNet, published'][:,0])}.items():
+    for on, s in {'all': np.ones(len(rows), bool), 'origin sample': origins(data, stem) == 'sample', 'scored by CheXNet': ~np.isnan(p[PUBLISHED][:,0])}.items():
         how = dict(labels=labels, groups=rows.subject_id[s].to_numpy(), metrics=('auroc',)); fits = {k: v[s] for k, v in p.items() if not np.isnan(v[s]).any()}
         out += [line(k, on, score_table(y[s], v, **how), int(s.sum())) | dict(against='') for k, v in fits.items()]
         out += [line(k, on, paired_difference(y[s], fits[k], fits[b], **how), int(s.sum())) | dict(against=b) for k, b in STEPS if k in fits and b in fits]
     df = pd.DataFrame(out)[['what','against','images','n','macro_auroc','lo','hi']].round(4); write_table(results/'few_images.csv', df); print(df.to_string(index=False))
+    d = paired_difference(y, p[FEW], p[BASELINE], labels=labels, groups=rows.subject_id.to_numpy(), metrics=('auroc',)); d = d[d.label != 'macro']
+    write_table(results/'few_images_labels.csv', d[['label','value','lo','hi','n_pos','n_neg']].round(4))
     write_table(results/'few_images_minutes.csv', pd.DataFrame([dict(what=n) | read_json(r/'minutes.json') for n, r in runs.items()]).round(1))
 
 if __name__ == '__main__':

@@ -278,8 +278,8 @@ def match_boxes(
     unit = unit or {'subject_id':'patient', None:'image'}.get(group, group)
     return Matches(labels, images, codes, n, unit, t, _matched(t, f, codes, len(images), ranges, froc_iou), ranges, froc_iou)
 
-# %% ../nbs/04c_boxes.ipynb #ca34f2d4
-_MARKS = {FALSE:('C3','false'), TRUE:('C0','hit'), IGNORED:('.6','again')}
+# %% ../nbs/04c_boxes.ipynb #84434c5c
+_MARKS = {FALSE:('#D55E00','false'), TRUE:('#56B4E9','hit'), IGNORED:('#CC79A7','again')} # told apart with any colour vision (Okabe and Ito 2008)
 
 def _rectangle(ax, b, color, how, text='', up=True):
     from matplotlib.patches import Rectangle
@@ -298,7 +298,7 @@ def plot_boxes(
     ms,ax = match_boxes(pd.DataFrame(dict(image_id=['image'])), truth, detections, group=None, froc_iou=iou, frame=None),_axes(ax)
     if image is not None: ax.imshow(image, cmap='gray')
     else: ax.set(xlim=(0, 1.05*truth.x_max.max()), ylim=(1.05*truth.y_max.max(), 0), aspect='equal')
-    for r in truth.itertuples(): _rectangle(ax, [r.x_min,r.y_min,r.x_max,r.y_max], 'C2', '--', r.label, up=False)
+    for r in truth.itertuples(): _rectangle(ax, [r.x_min,r.y_min,r.x_max,r.y_max], '#009E73', '--', r.label, up=False)
     f = ms.found
     for (x,y,w,h),k,s,mark in zip(f['box'], f['label'], f['score'], f['mark']):
         color,what = _MARKS[mark]

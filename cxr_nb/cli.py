@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_command', 'command', 'cxr_phantom', 'cxr_blind', 'cxr_download', 'cxr_preprocess', 'cxr_join', 'cxr_describe',
            'cxr_features', 'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_triage', 'cxr_detect_train', 'cxr_detect_test',
-           'cxr_detect', 'cxr_seed_table', 'cxr_predict', 'cxr_demo']
+           'cxr_detect', 'cxr_export', 'cxr_seed_table', 'cxr_predict', 'cxr_demo']
 
 # %% ../nbs/16_cli.ipynb #77db6bf2
 import difflib, json, os, sys
@@ -221,7 +221,7 @@ def cxr_features(
         print(where/'figures'/'features.png')
     if hdf5: print(export_hdf5(source, hdf5, size=size, compression=compression, root=root, jobs=jobs))
 
-# %% ../nbs/16_cli.ipynb #45303d8e
+# %% ../nbs/16_cli.ipynb #82e2df0a
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -231,6 +231,7 @@ def cxr_train(
     out:Param('run folder', str, required=True)=None,
     arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, inception_resnet_v2, or any timm name
     pretrained:str='imagenet', # imagenet, none, a .safetensors file, or a run folder to go on from
+    ensemble:bool=False, # score by the mean of this network and the one that it goes on from
     epochs:int=16, # at most
     lr:float=1e-3, # largest learning rate of the head
     body_lr:float=.4, # the body's learning rate, as a share of the head's
@@ -398,6 +399,21 @@ def cxr_detect(
     d = detect_files(**kw); bad = d.attrs['rejected']
     for b in bad: print(f"not read: {b['path']}: {b['reason']}", file=sys.stderr)
     print(f"{len(d):,} boxes on {d.attrs['films']:,} films in {out}" + (f', {len(bad):,} not read' if bad else ''))
+
+# %% ../nbs/16_cli.ipynb #9a0ad2c7
+@command
+def cxr_export(
+    run:str, # run folder of a classifier or a detector, or a model file (.safetensors)
+    out:Param('the .onnx file to write', str, required=True)=None,
+    recalibration:str=None # recalibration.json of one of the run's evaluations: percentages that load_onnx mends
+):
+    "Write a run as one ONNX file, compared with its network before it gets its name"
+    kw = dict(locals())
+    from cxr_nb.export import export_onnx, load_onnx
+    m = load_onnx(export_onnx(**kw), threads=1); f, gap = m.facts, ', '.join(f'{k} {v:.0e}' for k,v in m.facts['gap'].items())
+    print(f"{f['kind']} of {len(f['labels'])} findings at {f['size']} px ({f['geometry']}); it differs from its network by at most: {gap}")
+    print(f"{out}: input {f['input']}")
+    print('cxr_nb.export.load_onnx runs it without torch; its metadata_props say what it expects')
 
 # %% ../nbs/16_cli.ipynb #f4359ede
 @command

@@ -6,7 +6,7 @@
 __all__ = ['ARCHS', 'IMAGENET', 'LITE0', 'POOLS', 'GREYS', 'TTA', 'timm_name', 'lite0_weights', 'read_weights', 'weights_facts',
            'CXRNet', 'save_model', 'load_model', 'check_fit', 'Augment', 'CohortDataset', 'CohortDL', 'show_images',
            'cohort_dls', 'targets', 'macro_auroc', 'MacroAUROC', 'gains_by_bf16', 'Autocast', 'Mix', 'freeze_stages',
-           'TrainConfig', 'cxr_learner', 'predict_images', 'predict_proba']
+           'at_size', 'TrainConfig', 'cxr_learner', 'predict_images', 'predict_proba']
 
 # %% ../nbs/05_cnn.ipynb #146780fd
 import json, math, os
@@ -310,16 +310,16 @@ class MacroAUROC(Metric):
         p = torch.cat(self.p).sigmoid().numpy()
         return macro_auroc(torch.cat(self.y).numpy(), p) if np.isfinite(p).all() else math.nan
 
-# %% ../nbs/05_cnn.ipynb #6f18e48a
+# %% ../nbs/05_cnn.ipynb #6c0889fe
 def gains_by_bf16()->bool:
     "Whether this machine multiplies bfloat16 in hardware"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(getattr(torch.cpu, '_is_avx512_bf16_supported', bool)())
 
 class Autocast(Callback):
-    "Run the forward pass in bfloat16"
+    "Run the forward pass of training in bfloat16; scores of validation are in float32, as later ones"
     order = 10
-    def before_batch(self): self.ctx = torch.autocast(self.dls.device.type, torch.bfloat16); self.ctx.__enter__()
+    def before_batch(self): self.ctx = torch.autocast(self.dls.device.type, torch.bfloat16, enabled=self.training); self.ctx.__enter__()
     def after_pred(self): self.ctx.__exit__(None, None, None); self.learn.pred = self.pred.float()
 
 # %% ../nbs/05_cnn.ipynb #49bea5de
@@ -343,7 +343,20 @@ def freeze_stages(
     for p in frozen: by[p].requires_grad_(False)
     return frozen
 
-# %% ../nbs/05_cnn.ipynb #cb4c6bdb
+# %% ../nbs/05_cnn.ipynb #f93b6b67
+def at_size(
+    x:torch.Tensor, # B x C x n x n
+    size:int # side wanted, px
+)->torch.Tensor: # B x C x size x size
+    "Averages by area at another size"
+    n = x.shape[-1]
+    if n == size: return x
+    edge, k = np.linspace(0, n, size+1), np.arange(n)
+    A = (np.minimum(edge[1:,None], k+1) - np.maximum(edge[:-1,None], k)).clip(0)*size/n
+    A = torch.as_tensor(A, dtype=torch.float32, device=x.device)
+    with torch.autocast(x.device.type, enabled=False): return A @ x.float() @ A.T
+
+# %% ../nbs/05_cnn.ipynb #53eed3f3
 TTA = ((1.,0.), (1.08,0.), (.94,0.), (1.,5.), (1.,-5.)) # (zoom, degrees); the first is the image itself
 
 @dataclass
@@ -351,6 +364,7 @@ class TrainConfig:
     "What can be chosen for training a classifier"
     arch:str='efficientnet_lite0' # a name of `ARCHS`, or any timm name
     pretrained:str='imagenet' # imagenet, none, a .safetensors file, or a run folder to go on from
+    ensemble:bool=False # score by the mean of this network and the one that it goes on from
     epochs:int=16 # at most
     lr:float=1e-3 # largest learning rate of the head
     body_lr:float=.4 # the body's, as a share of the head's
@@ -374,6 +388,7 @@ class TrainConfig:
         if not isinstance(self.augment, dict): raise ValueError(f'augment is {self.augment!r}; expected amounts by name')
         for k,ok,want in _RANGES:
             if not isinstance(getattr(self, k), (int,float)) or not ok(getattr(self, k)): raise ValueError(f'{k} is {getattr(self, k)}; expected {want}')
+        if self.ensemble and self.pretrained in ('imagenet','none'): raise ValueError(f'ensemble joins a network and the one that it goes on from; pretrained is {self.pretrained}, expected a run folder or a .safetensors file of cxr_train')
         if self.pretrained not in ('imagenet','none') and not Path(self.pretrained).is_dir(): read_weights(self.pretrained)
         make_loss(self.loss, np.array([[0.],[1.]]), **self.loss_options)
         if self.uncertain not in ('cohort', *UNCERTAIN): raise ValueError(f"uncertain is {self.uncertain!r}; it must be one of cohort, {', '.join(UNCERTAIN)}.{suggest(self.uncertain, ['cohort', *UNCERTAIN])}")
@@ -413,7 +428,7 @@ def _views(imgs, n):
         m = cv2.getRotationMatrix2D((s/2-.5, s/2-.5), deg, zoom)
         yield imgs if (zoom,deg) == (1.,0.) else np.stack([cv2.warpAffine(i, m, (s,s)) for i in imgs])
 
-# %% ../nbs/05_cnn.ipynb #352d53ab
+# %% ../nbs/05_cnn.ipynb #36fd8ff6
 def predict_images(
     net:CXRNet, # a model
     imgs:np.ndarray, # B x S x S uint8
@@ -422,8 +437,7 @@ def predict_images(
     "Probabilities of a batch of images"
     if not 1 <= tta <= len(TTA): raise ValueError(f'tta is {tta}; it must be 1 to {len(TTA)}')
     dev = next(net.parameters()).device
-    def one(v):
-        with torch.autocast(dev.type, torch.bfloat16, enabled=gains_by_bf16()): return net(torch.from_numpy(np.ascontiguousarray(v))[:,None].to(dev)).float().sigmoid().cpu()
+    def one(v): return net(torch.from_numpy(np.ascontiguousarray(v))[:,None].to(dev)).sigmoid().cpu()
     with torch.inference_mode(): return torch.stack([one(v) for v in _views(imgs, tta)]).mean(0).double().numpy()
 
 def predict_proba(

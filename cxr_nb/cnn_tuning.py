@@ -75,7 +75,7 @@ class Prune(Callback):
         for h in self.learn.checkpoint.history[self.told:]: self.trial.report(h['score'], h['epoch']); self.told += 1
         if self.trial.should_prune(): self.pruned = True; raise CancelFitException
 
-# %% ../nbs/07a_cnn_tuning.ipynb #119b7006
+# %% ../nbs/07a_cnn_tuning.ipynb #31dd5d29
 HEARTBEAT = 15 # seconds; a trial that has been silent for four of them is given up
 
 def _storage(url): 
@@ -91,12 +91,13 @@ def open_study(
 ): # an Optuna study
     "Open a study, or make it"
     out = out_folder(out); file = out/'study.json'
-    if file.is_file() and (old := read_json(file)) != request:
+    old = read_json(file) if file.is_file() else request; old['base'] = asdict(TrainConfig()) | old['base'] # an option that is younger than the study was at its default
+    if old != request:
         raise ValueError(f"{out} holds another study (differs in {', '.join(k for k in request if request[k] != old.get(k))}); name another folder or delete it")
     if not file.is_file(): write_json(file, request)
-    sampler = optuna.samplers.TPESampler(seed=request['seed'] + 1000*worker, multivariate=True, n_startup_trials=8)
-    return optuna.create_study(study_name=request['name'], storage=_storage(storage or f"sqlite:///{out.resolve()/'study.db'}"), sampler=sampler,
-                               pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2), direction='maximize', load_if_exists=True)
+    study = optuna.create_study(study_name=request['name'], storage=_storage(storage or f"sqlite:///{out.resolve()/'study.db'}"), pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2), direction='maximize', load_if_exists=True)
+    study.sampler = optuna.samplers.TPESampler(seed=request['seed'] + 1000*worker + len(study.trials), multivariate=True, n_startup_trials=8) # a process that goes on draws what no other drew before
+    return study
 
 def n_finished(study)->int: # trials that count: complete or pruned
     "How many trials are done"

@@ -846,7 +846,7 @@ def detect_card(
     rows = [f"| {l} | {num(g.loc['AP40'])} | {num(g.loc['sens@1'])} | {int(g.n_pos.max())} |" for l,g in m.set_index('metric').groupby('label', sort=False) if l != 'pooled']
     return '\n'.join(['# Model card: detector', '', f"- family {c['family']}, body {c['body']}, started from {Path(c['weights']).name}; images of {r['cohort']['size']} px, {r['cohort']['geometry']}", f'- findings: {", ".join(r["labels"])}',
         f"- cohort {conf['cohort']} (hash {r['cohort']['hash']}): {_counted(t)}", f"- where several readers marked an image: {c['truth']}", '', f'## Measured on {e.name}, 95 % intervals', '',
-        '| finding | AP at IoU 0.4 | sensitivity at one false mark an image | boxes |', '|---|---|---|---|', *rows, '', *(['The validation images also chose the epoch and the thresholds, so these numbers are optimistic; test_detector measures on others.', ''] if e.name.endswith('-valid') else []),
+        '| finding | AP at IoU 0.4 | sensitivity at one false mark an image | boxes |', '|---|---|---|---|', *rows, '', *(['The validation images also chose the epoch and the thresholds, so these numbers are optimistic; cxr_detect_test measures on others.', ''] if e.name.endswith('-valid') else []),
         '## Limits', '', 'No medical device: for research and teaching. A film without a box is not a normal film. Other hospitals, machines and populations differ.'])+'\n'
 
 # %% ../nbs/10_detection.ipynb #61b49752

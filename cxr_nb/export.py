@@ -6,12 +6,13 @@
 __all__ = ['OUTPUTS', 'OPSET', 'ENGINES', 'GAPS', 'open_network', 'in_float32', 'onnx_facts', 'load_onnx', 'OnnxModel',
            'OnnxClassifier', 'OnnxDetector', 'onnx_gap', 'export_onnx', 'plot_boxes']
 
-# %% ../nbs/10a_export.ipynb #2392ab2c
-import importlib, io, json, warnings
+# %% ../nbs/10a_export.ipynb #9d9ee703
+import importlib, json, warnings
 from collections import Counter
-from contextlib import redirect_stdout
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from unittest.mock import patch
 import cv2, numpy as np, pandas as pd
 from .boxes import BOX
 from .core import *
@@ -56,8 +57,23 @@ def _whole(m, half):
     for k,c in m.named_children(): setattr(m, k, _whole(c.m if isinstance(c, half) else c, half))
     return m
 
-# %% ../nbs/10a_export.ipynb #b2d3a37a
+# %% ../nbs/10a_export.ipynb #7d4910e7
+def _shares(n, k): # k x n: the mean of each of k parts of n places
+    a = np.array([[i*n//k <= j < -(-(i+1)*n//k) for j in range(n)] for i in range(k)], 'float32')
+    return a/a.sum(1, keepdims=True)
+
+@contextmanager
+def _other_words(size): # while a graph is recorded
+    torch, ops = _extra('torch','torchvision.ops.boxes'); F = torch.nn.functional; pool = F.adaptive_avg_pool2d
+    def pooled(x, to):
+        (h,w), (a,b) = map(int, x.shape[-2:]), (to,to) if isinstance(to, int) else to
+        return pool(x, to) if h%a == 0 and w%b == 0 else torch.from_numpy(_shares(h, a)) @ x @ torch.from_numpy(_shares(w, b)).T
+    def suppressed(boxes, scores, labels, iou): return ops.nms(boxes + (labels.to(boxes)*(size+1))[:,None], scores, iou)
+    with patch.object(F, 'adaptive_avg_pool2d', pooled), patch.object(ops, 'batched_nms', suppressed): yield
+
+# %% ../nbs/10a_export.ipynb #2dafbdc6
 OUTPUTS = dict(classifier=('logits','probabilities'), detector=('boxes','labels','scores'))
+OPSET = 17
 
 def _kind(net): return net.facts.get('kind', 'classifier')
 
@@ -70,20 +86,13 @@ def _graph(net):
             return (y, y.sigmoid()) if isinstance(y, torch.Tensor) else tuple(y[0][k] for k in OUTPUTS['detector'])
     return Graph().eval()
 
-# %% ../nbs/10a_export.ipynb #fe52f8ad
-OPSET = 17
-
 def _write_graph(net, file):
-    (torch,) = _extra('torch'); one, outputs = _kind(net) == 'detector', OUTPUTS[_kind(net)]
-    x = torch.from_numpy(_probes(net.facts['size'], 2-one))[:,None]; graph = _graph(net)
-    free = {k: {0:'found'} for k in outputs} if one else {k: {0:'films'} for k in ('images', *outputs)}
-    names = dict(input_names=['images'], output_names=list(outputs))
-    with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()): # a tracer's warnings and graphs; the comparison judges
-        warnings.simplefilter('ignore')
-        try: torch.onnx.export(graph, (x,), str(file), dynamo=False, opset_version=OPSET, dynamic_axes=free, **names)
-        except torch.onnx.errors.OnnxExporterError as e:
-            if one: raise ValueError(f"{net.facts['family']} on {net.facts['body']} can not be written as ONNX: {str(e).splitlines()[0]}") from None
-            _extra('onnxscript'); torch.onnx.export(graph, (x,), str(file), dynamo=True, external_data=False, verbose=False, dynamic_shapes=({0: torch.export.Dim('films')},), **names)
+    (torch,) = _extra('torch'); f, one, outputs = net.facts, _kind(net) == 'detector', OUTPUTS[_kind(net)]
+    x = torch.from_numpy(_probes(f['size'], 2-one))[:,None]; free = {k: {0:'found'} for k in outputs} if one else {k: {0:'films'} for k in ('images', *outputs)}
+    with torch.no_grad(), warnings.catch_warnings(), _other_words(f['size']):
+        warnings.simplefilter('ignore') # a tracer warns of each branch; the comparison judges
+        try: torch.onnx.export(_graph(net), (x,), str(file), dynamo=False, opset_version=OPSET, input_names=['images'], output_names=list(outputs), dynamic_axes=free)
+        except torch.onnx.errors.OnnxExporterError as e: raise ValueError(f"{f.get('arch') or f['family']+' on '+f['body']} can not be written as ONNX: {str(e).splitlines()[0]}") from None
 
 # %% ../nbs/10a_export.ipynb #ae9b07e8
 def _probes(size, n=3): # n x size x size uint8
@@ -91,7 +100,7 @@ def _probes(size, n=3): # n x size x size uint8
     soft = [cv2.GaussianBlur(rng.normal(size=(size,size)), (0,0), size/s) for s in (8,20,50,120)[:n]]
     return np.stack([(128+60*(g-g.mean())/g.std()).clip(0, 255) for g in soft]).astype('uint8')
 
-# %% ../nbs/10a_export.ipynb #1fbcad13
+# %% ../nbs/10a_export.ipynb #c649dc18
 def _maps(recalibration, labels): # label -> map
     if recalibration is None: return None
     maps = read_json(recalibration).get('maps') or {}
@@ -109,6 +118,7 @@ def onnx_facts(
     if kind == 'classifier':
         from cxr_nb.cnn import TTA
         own |= dict(views=TTA[:f.get('tta', 1)], recalibration=_maps(recalibration, f['labels']))
+    if hasattr(net, 'nets'): own |= dict(networks=[dict(arch=n.facts['arch'], size=n.facts['size']) for n in net.nets])
     return dict(cxr_nb=versions('cxr_nb').get('cxr_nb', ''), kind=kind) | own | dict(
         input=f"images: uint8 {'1' if kind == 'detector' else 'N'} x 1 x {s} x {s}, grey levels 0 to 255, air dark, framed as cxr_nb.dicom.read_grey(path, {s}, {f['geometry']!r}) does; normalised in the graph",
         use='research and teaching; no medical device', versions=versions('torch','torchvision','timm','onnx'))
@@ -268,7 +278,7 @@ def _paired(a, b, near=.5): # boxes, labels, scores of each -> differences of pa
     at = far.argmin(1) if far.size else np.zeros(0, int); i = np.arange(len(at)); ok = far[i,at] < near
     return np.abs(a[0][i]-b[0][at]).max(1, initial=0)[ok], score[i,at][ok], [len(a[0])-ok.sum() + max(0, len(b[0])-len(a[0]))], [len(a[0])]
 
-# %% ../nbs/10a_export.ipynb #7f484c8f
+# %% ../nbs/10a_export.ipynb #0c479bcf
 def export_onnx(
     run, # run folder of a classifier or a detector, a model file, or a network with `facts`
     out:str|Path, # the .onnx file to write
@@ -281,7 +291,7 @@ def export_onnx(
     with written(out) as f:
         _write_graph(net, f); run_, _ = _onnxruntime(f, 1)
         gap = onnx_gap(net, (OnnxDetector if facts['kind'] == 'detector' else OnnxClassifier)(run_, facts), _probes(net.facts['size']))
-        if (bad := [k for k,v in gap.items() if not v <= GAPS[k]]): raise ValueError(f"the file differs from its network: {bad[0]} by {gap[bad[0]]:.2g}, at most {GAPS[bad[0]]:g} is allowed; nothing was written. Does the network branch on what it sees?")
+        if (bad := [k for k,v in gap.items() if not v <= GAPS[k]]): raise ValueError(f"the file differs from its network: {bad[0]} by {gap[bad[0]]:.2g}, at most {GAPS[bad[0]]:g} is allowed; nothing was written. Does the network branch on what it sees, or (a detector) is it untrained, with scores that are all alike?")
         _write_facts(f, facts | dict(gap=gap))
     return out
 

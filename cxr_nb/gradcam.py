@@ -70,7 +70,7 @@ def _layercam(f, g): return (g.relu()*f).sum(1)
 
 METHODS = {'gradcam':_gradcam, 'gradcam++':_gradcam_pp, 'layercam':_layercam} # features, gradients (B x C x h x h) -> evidence (B x h x h)
 
-# %% ../nbs/08_gradcam.ipynb #3ded4af4
+# %% ../nbs/08_gradcam.ipynb #0eebf6c4
 def cams(
     net:torch.nn.Module, # a model, or the ensemble of a cross-validated run
     imgs:np.ndarray, # N x S x S uint8
@@ -90,12 +90,13 @@ def cams(
 
 def _cam_batch(nets, imgs, at, weigh, level, signed):
     x = torch.from_numpy(np.ascontiguousarray(imgs))[:,None].to(next(nets[0].parameters()).device)
-    fs, zs = zip(*[feature_map(n, x, level) for n in nets])
+    fs, zs = zip(*[feature_map(n, at_size(x, n.facts['size']), level) for n in nets])
     z = zs[0] if len(nets) == 1 else torch.stack([z.sigmoid() for z in zs]).mean(0).logit(eps=1e-6) # as `Ensemble` does
     out = []
     for l in at:
         gs = torch.autograd.grad(z[:,l].sum(), fs, retain_graph=True)
-        e = sum(weigh(as_places(f.detach()).float(), as_places(g).float()) for f,g in zip(fs, gs))
+        e = [weigh(as_places(f.detach()).float(), as_places(g).float()) for f,g in zip(fs, gs)]
+        e = sum(at_size(v[:,None], e[0].shape[-1])[:,0] for v in e)
         out.append(e if signed else e.relu())
     return torch.stack(out, 1).cpu().numpy()
 

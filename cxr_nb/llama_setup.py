@@ -19,11 +19,12 @@ import numpy as np, pandas as pd
 from .core import *
 from .report_text import clean, tidy_reports
 
-# %% ../nbs/12_llama_setup.ipynb #2c460348
+# %% ../nbs/12_llama_setup.ipynb #279b6e0d
 LLAMA = 'unsloth/Llama-3.2-11B-Vision-Instruct'
 INSTRUCTION = 'You are an expert radiographer. Describe accurately what you see in this image in detail.'
 SECTIONS = ('findings', 'impression', 'both')
 
+# %% ../nbs/12_llama_setup.ipynb #057105aa
 @dataclass(frozen=True)
 class ReportConfig:
     "What a report generator is made of"
@@ -58,7 +59,7 @@ class ReportConfig:
     @property
     def uses_4bit(self): return self.uses_lora if self.load_in_4bit is None else self.load_in_4bit
 
-# %% ../nbs/12_llama_setup.ipynb #d4411e64
+# %% ../nbs/12_llama_setup.ipynb #2e7594ae
 def _need_that(ok, line):
     if not ok: raise ValueError(line)
 
@@ -66,7 +67,7 @@ def _check(c):
     for f in fields(c):
         v = getattr(c, f.name)
         if f.type is int: _need_that(type(v) is int and v >= (f.name != 'seed'), f'{f.name} is {v!r}; a whole number of at least {int(f.name != "seed")} is expected')
-        if f.type in (bool, bool|None): _need_that(v in (True, False) or (v is None and f.type is not bool), f'{f.name} is {v!r}; true or false is expected')
+        if f.type in (bool, bool|None): _need_that(type(v) is bool or (v is None and f.type is not bool), f'{f.name} is {v!r}; true or false is expected')
     for k in ('model', 'instruction'): _need_that(isinstance(getattr(c, k), str) and getattr(c, k).strip(), f'{k} is {getattr(c, k)!r}; a text is expected')
     _need_that(c.section in SECTIONS, f"section is {c.section!r}; it must be one of {', '.join(SECTIONS)}.{suggest(c.section, SECTIONS)}")
     _need_that(isinstance(c.dropout, (int, float)) and 0 <= c.dropout < 1, f'dropout is {c.dropout!r}; a share from 0 to below 1 is expected')
@@ -208,7 +209,7 @@ def answer_ids(
     _need_that(whole.startswith(prompt) and w[:len(p)] == p, f'the chat template of {type(processor).__name__} does not write a conversation as its prompt and then the answer, so that the answer can not be told apart')
     return w[len(p):]
 
-# %% ../nbs/12_llama_setup.ipynb #52cffd0e
+# %% ../nbs/12_llama_setup.ipynb #7ae89b54
 def as_rgb(
     image:np.ndarray # S x S uint8, or S x S x 3
 )->np.ndarray: # S x S x 3 uint8
@@ -224,7 +225,7 @@ class Collator:
     "Studies to tensors; the labels are the answer alone"
     def __init__(self,
         processor, # of the model
-        pixels, # N x S x S uint8, as a cohort's `pixels`
+        pixels, # N x S x S uint8: a cohort's `pixels`, or core's `Pixels`, which each worker process maps for itself
         instruction:str=INSTRUCTION, # what is asked
         max_length:int=1024 # tokens; a longer conversation is refused
     ): self.processor, self.pixels, self.instruction, self.max_length = processor, pixels, instruction, max_length

@@ -285,7 +285,7 @@ def _write(st):
     write_table(st.path/'seed_table.csv', st.table[METRIC_COLUMNS]) # last: its presence says that all is there
     return st
 
-# %% ../nbs/07c_seed_tables.ipynb #65a4a5a7
+# %% ../nbs/07c_seed_tables.ipynb #e2cde5a9
 def seed_table(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder; one that holds a finished run is only evaluated
@@ -301,7 +301,7 @@ def seed_table(
     runs = seed_runs(cohort, out, table, each, config, **options)
     y, p, called, what = _side_by_side(cohort, runs)
     rows, unit = cohort.df.set_index('image_id').loc[y.index], cohort.meta.get('unit', 'patient')
-    groups = y.index.to_numpy() if unit == 'image' else rows[dict(patient='subject_id', study='study_id')[unit]].to_numpy()
+    groups = y.index.to_numpy() if unit == 'image' else rows[UNIT_OF[unit]].to_numpy()
     t = call_table(y[labels], p[labels], called[labels], TABLES[table]['metrics'], groups, unit)
     st = SeedTable(out, table, t, beside); st.notes = list(_notes(cohort, table, runs, t, what, beside, len(y), _seen(runs, rows, what)))
     return _write(st)
