@@ -243,7 +243,7 @@ def importance(
     got = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=.25))
     return pd.DataFrame(dict(setting=list(got), importance=list(got.values())))
 
-# %% ../nbs/07a_cnn_tuning.ipynb #9b778d5e
+# %% ../nbs/07a_cnn_tuning.ipynb #ee07c2be
 def plot_trials(
     t:pd.DataFrame, # from `trial_table`
     ax=None # where to draw
@@ -277,8 +277,9 @@ def plot_slices(
     if axs is None: axs = plt.subplots(-(-len(names)//4), min(len(names), 4), figsize=(2.8*min(len(names), 4), 2.4*-(-len(names)//4)), squeeze=False, sharey=True, layout='constrained')[1].ravel()
     for ax in axs[len(names):]: ax.axis('off')
     for ax, c in zip(axs, names):
-        for s, color in dict(pruned='#BBBBBB', complete='#4C78A8').items():
-            d = t[t.state == s]; ax.plot(d[c].astype(str) if t[c].dtype == object or t[c].nunique() < 5 else d[c], d.score, 'o', ms=4, color=color)
+        few = not pd.api.types.is_numeric_dtype(t[c]) or t[c].nunique() < 5; order = sorted(t[c].dropna().unique()); x = t[c].map({v: i for i,v in enumerate(order)}) if few else t[c]
+        for s, color in dict(pruned='#BBBBBB', complete='#4C78A8').items(): ax.plot(x[t.state == s], t.score[t.state == s], 'o', ms=4, color=color)
+        if few: ax.set_xticks(range(len(order)), order); ax.set_xlim(-.5, len(order) - .5)
         if c in ('lr','body_lr','wd') and t[c].nunique() >= 5: ax.set_xscale('log')
         ax.set_title(c, fontsize=9); ax.tick_params(labelsize=7)
     return axs
