@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OUTPUTS', 'OPSET', 'ENGINES', 'GAPS', 'open_network', 'in_float32', 'onnx_facts', 'load_onnx', 'OnnxModel',
-           'OnnxClassifier', 'OnnxDetector', 'onnx_gap', 'export_onnx', 'plot_boxes']
+           'OnnxClassifier', 'OnnxDetector', 'onnx_gap', 'export_onnx']
 
 # %% ../nbs/10a_export.ipynb #9d9ee703
 import importlib, json, warnings
@@ -294,17 +294,3 @@ def export_onnx(
         if (bad := [k for k,v in gap.items() if not v <= GAPS[k]]): raise ValueError(f"the file differs from its network: {bad[0]} by {gap[bad[0]]:.2g}, at most {GAPS[bad[0]]:g} is allowed; nothing was written. Does the network branch on what it sees, or (a detector) is it untrained, with scores that are all alike?")
         _write_facts(f, facts | dict(gap=gap))
     return out
-
-# %% ../nbs/10a_export.ipynb #44680ee9
-def plot_boxes(
-    img:np.ndarray, # S x S uint8
-    boxes:pd.DataFrame, # label, score, x_min ...
-    ax=None, # where to draw
-    **style # of the rectangles
-): # ax
-    "A film with boxes"
-    import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(3,3), layout='constrained')[1]
-    ax.imshow(img, cmap='gray', vmin=0, vmax=255); ax.axis('off')
-    for b in boxes.itertuples(): ax.add_patch(plt.Rectangle((b.x_min-.5, b.y_min-.5), b.x_max-b.x_min, b.y_max-b.y_min, fill=False, **style))
-    return ax

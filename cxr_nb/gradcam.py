@@ -384,7 +384,7 @@ def _score_part(net, cohort, parts, label, boxes, reader, maps, called): # one m
     cuts = {k: best_cut(h, pick_mask) for k,h in _all_maps(net, cohort, pick, label, maps, prior).items()}
     return _all_maps(net, cohort, score, label, maps, prior), box_masks(cohort, score, boxes, reader), {k: np.full(len(score), c) for k,c in cuts.items()}, score
 
-# %% ../nbs/08_gradcam.ipynb #26e7ce10
+# %% ../nbs/08_gradcam.ipynb #50cf47a7
 def localise(
     run:str|Path, # run folder, of one model or of folds
     cohort:str|Path|Cohort, # the cohort it was trained on, or another one with boxes
@@ -415,7 +415,7 @@ def _run_parts(run, cohort, split): # (model, (rows to learn from, to pick by, t
     if (run/'model.safetensors').is_file() or not (run/'config.json').is_file(): return [(load_run(run), (cohort.rows('train'), cohort.rows('valid'), cohort.rows(split)))]
     q = read_json(run/'config.json')['request']
     if q['cohort']['hash'] != cohort_hash(cohort.df, q['labels']): raise ValueError(f'{run} was cross-validated on another cohort than {cohort.name}; out of fold holds only for its own')
-    return [(load_model(run/f'fold{k}'/'model.safetensors'), fold_rows(cohort.df, k, q['folds'], q['train']['seed'])) for k in range(q['folds'])]
+    return [(load_run(run/f'fold{k}'), fold_rows(cohort.df, k, q['folds'], q['train']['seed'])) for k in range(q['folds'])]
 
 # %% ../nbs/08_gradcam.ipynb #266561c7
 def plot_pointing(
