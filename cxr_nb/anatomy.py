@@ -736,7 +736,7 @@ def shell(
         lard, inner = lard + 3*stripe, inner - 3*stripe
     return np.maximum(inner - gas(a, fr), 0) + .35*breast + fold + chin(a, fr)[0], lard
 
-# %% ../nbs/00b_anatomy.ipynb #60517c98
+# %% ../nbs/00b_anatomy.ipynb #b2525503
 RIB_FALL = (.38, .56, .72, .86, .97, 1.06, 1.12, 1.16, 1.18, 1.12, .8, .6) # of each rib, relative to `2*rib_drop`
 RIB_REACH = (.70, .73, .755, .77, .78, .79, .79, .78, .76, .70, .52, .34) # angle of the front end, in half-turns from the spine
 
@@ -744,7 +744,7 @@ RIB_REACH = (.70, .73, .755, .77, .78, .79, .79, .78, .76, .70, .52, .34) # angl
 def rib_paths(
     a:Anatomy, # the patient
     breath:float # how far the diaphragm stands above full inspiration, cm
-)->list: # of K x 3 arrays, cm
+)->tuple: # of K x 3 arrays, cm; kept for the next call, so not to be changed
     "Twelve pairs of ribs; spacing and slope differ from patient to patient, a little from rib to rib"
     r, i, s = rng_of(a.key, 'ribs'), np.arange(12)[:,None,None], np.array([-1., 1.])[:,None] # rib, side, point
     g, own, fall = r.normal(size=3), r.normal(size=(12, 3))*(.13, .08, .08), np.array(RIB_FALL)[:,None]*(1 + r.normal(size=(12, 2))*.035)
@@ -753,7 +753,7 @@ def rib_paths(
     drop = (2*a.rib_drop + .9*g[1] - .22*breath)*fall[...,None]*(.15*t + .85*t**2.6)
     prof, rad = cage_profile(a, np.minimum(z0 - drop, a.apex + .6)), .34 + .66*np.clip(t/.16, 0, 1)**.7
     x = s*(2.1*(1-np.clip(t/.1, 0, 1)) + (a.width*prof + .35)*np.sin(ang)*rad) + spine_x(a, z0)*(1-t)
-    return list(np.stack([x, -(a.depth*np.sqrt(prof) + .2)*np.cos(ang), z0 + .9*np.sin(np.pi*np.clip(t*2.6, 0, 1)) - drop], -1).reshape(24, 30, 3))
+    return tuple(np.stack([x, -(a.depth*np.sqrt(prof) + .2)*np.cos(ang), z0 + .9*np.sin(np.pi*np.clip(t*2.6, 0, 1)) - drop], -1).reshape(24, 30, 3))
 
 def clavicle_paths(
     a:Anatomy, # the patient
