@@ -33,11 +33,11 @@ def cohort(work, data, size):
     return read_cohort(work/f'nih_{size}') if (work/f'nih_{size}'/'cohort.json').is_file() else preprocess(data/'nih_mini', out=work/f'nih_{size}', **PRESETS['nih_baseline']['preprocess'] | dict(size=size))
 
 def run_of(work, data, name, phantom):
-    "Train a step's folds; its minutes are kept beside it"
+    "Train a step's folds; the minutes of one that went through without a stop are kept beside it"
     size, other = RUNS[name]; cfg = BASE | other; start = cfg['pretrained']
     cfg['pretrained'] = str(work/folder(start)) if start in RUNS else str(phantom/'model.safetensors') if start == 'PHANTOM' else start
-    out, t = work/folder(name), time.monotonic(); train(cohort(work, data, size), out, **cfg, folds=FOLDS)
-    if not (out/'minutes.json').is_file(): write_json(out/'minutes.json', dict(minutes=(time.monotonic() - t)/60, threads=torch.get_num_threads()))
+    out, t = work/folder(name), time.monotonic(); fresh = not out.exists(); train(cohort(work, data, size), out, **cfg, folds=FOLDS)
+    if fresh: write_json(out/'minutes.json', dict(minutes=(time.monotonic() - t)/60, threads=torch.get_num_threads()))
     return out
 
 def oof(run):
@@ -84,7 +84,7 @@ def main(work, phantom):
     df = pd.DataFrame(out)[['what','against','images','n','macro_auroc','lo','hi']].round(4); write_table(results/'few_images.csv', df); print(df.to_string(index=False))
     d = paired_difference(y, p[FEW], p[BASELINE], labels=labels, groups=rows.subject_id.to_numpy(), metrics=('auroc',)); d = d[d.label != 'macro']
     write_table(results/'few_images_labels.csv', d[['label','value','lo','hi','n_pos','n_neg']].round(4))
-    write_table(results/'few_images_minutes.csv', pd.DataFrame([dict(what=n) | read_json(r/'minutes.json') for n, r in runs.items()]).round(1))
+    write_table(results/'few_images_minutes.csv', pd.DataFrame([dict(what=n) | read_json(r/'minutes.json') for n, r in runs.items() if (r/'minutes.json').is_file()]).round(1))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])

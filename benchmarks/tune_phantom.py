@@ -14,7 +14,7 @@ from cxr_nb.cnn_tuning import tune
 from cxr_nb.core import read_json, wide_predictions, write_table
 from cxr_nb.metrics import paired_difference, score_table
 
-SPACE = dict(lr=dict(range=[3e-4, 3e-3], log=True), body_lr=dict(range=[.05, 1.], log=True), wd=dict(range=[1e-3, .1], log=True), bs=[16, 32], dropout=dict(range=[0., .7]), mixup=[0., .4], freeze=[0, 2, 4],
+SPACE = dict(lr=dict(range=[3e-4, 3e-3], log=True), body_lr=dict(range=[.05, 1.], log=True), wd=dict(range=[1e-3, .1], log=True), bs=[16, 32], dropout=dict(range=[0., .7]), pool=['avg', 'catavgmax'], mixup=[0., .4], freeze=[0, 2, 4],
              loss=['bce', 'weighted', 'focal', 'asymmetric'], strength=dict(range=[0., 1.5]))
 
 def main(work, n, size, trials, epochs, jobs):

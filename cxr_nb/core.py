@@ -6,13 +6,14 @@
 __all__ = ['CHEXPERT_LABELS', 'NIH_LABELS', 'VINDR_LABELS', 'LABELS', 'CROSSWALK', 'COHORT_COLUMNS', 'SPLITS', 'UNIT_OF',
            'EVAL_COLUMNS', 'PREDICTION_COLUMNS', 'METRIC_COLUMNS', 'PRESETS', 'crosswalk', 'suggest', 'resolve_labels',
            'written', 'write_json', 'read_json', 'write_table', 'read_table', 'need_columns', 'inside', 'progress',
-           'parallel_map', 'dask_map', 'compiled', 'check_cohort', 'out_folder', 'Pixels', 'Cohort', 'read_cohort',
-           'cohort_hash', 'salted', 'n_seen', 'long_predictions', 'wide_predictions', 'Evaluation', 'write_evaluation',
+           'parallel_map', 'dask_map', 'Journal', 'stamp', 'each_file', 'out_csv', 'set_aside', 'compiled',
+           'check_cohort', 'out_folder', 'Pixels', 'Cohort', 'read_cohort', 'cohort_hash', 'salted', 'n_seen',
+           'seen_rows', 'start_from', 'long_predictions', 'wide_predictions', 'Evaluation', 'write_evaluation',
            'read_evaluation', 'read_config', 'versions']
 
-# %% ../nbs/00_core.ipynb #9c01bb07
+# %% ../nbs/00_core.ipynb #59d035d2
 import difflib, gzip, hashlib, io, json, os, re, sys, threading, time, zlib
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -233,6 +234,69 @@ def _dask_results(client, f, items, chunksize, ahead):
         if len(way) > ahead*max(1, sum(client.nthreads().values())): yield from way.popleft().result()
     while way: yield from way.popleft().result()
 
+# %% ../nbs/00_core.ipynb #2713b879
+class Journal(dict):
+    "What is known of each file, kept as it comes"
+    def __init__(self,
+        path:str|Path, # where it is kept until all is done
+        **about # what the entries depend on
+    ):
+        self.path = Path(path); super().__init__(self._kept(about))
+        with written(self.path) as f: f.write_text(''.join(json.dumps(e)+'\n' for e in (about, *self.items())), encoding='utf-8')
+        self.out = open(self.path, 'a', encoding='utf-8')
+    def _kept(self, about):
+        lines = self.path.read_text(encoding='utf-8').split('\n')[:-1] if self.path.is_file() else [] # a line without its end is not whole
+        return dict(map(json.loads, lines[1:])) if lines and json.loads(lines[0]) == json.loads(json.dumps(about)) else {}
+    def __setitem__(self, k, v): super().__setitem__(k, v); self.out.write(json.dumps([k, v])+'\n'); self.out.flush()
+    def __enter__(self): return self
+    def __exit__(self, error, *_):
+        self.out.close()
+        if error is None or not self: self.path.unlink()
+
+def stamp(
+    folder:str|Path # of models
+)->list: # of each .safetensors file: name, bytes, time of the last change
+    "What tells whether models are still the same"
+    return [[p.relative_to(folder).as_posix(), (s := p.stat()).st_size, s.st_mtime_ns] for p in sorted(Path(folder).glob('**/*.safetensors'))]
+
+# %% ../nbs/00_core.ipynb #f5fb5617
+def each_file(
+    files:list, # files, or folders of them
+    one, # path and image_id -> what is to be known of it; with a `Journal`, as JSON has it
+    kept:dict=None, # a `Journal`, to go on after an interruption
+    what:str='read' # name of the bar
+)->tuple: # image_id -> what is known of it, in order; and a list of path and reason of what could not be read
+    "Do something with every file"
+    paths, kept, got, bad = [p for a in map(Path, files) for p in (sorted(q for q in a.rglob('*') if q.is_file()) if a.is_dir() else [a])], {} if kept is None else kept, {}, []
+    if not paths: raise FileNotFoundError(f"no files in {', '.join(map(str, files))}")
+    twice = {s for s,n in Counter(p.stem for p in paths).items() if n > 1}
+    for p in progress(paths, what):
+        name = p.as_posix() if p.stem in twice else p.stem
+        try:
+            if (key := f'{p.as_posix()}@{p.stat().st_mtime_ns}') not in kept: kept[key] = one(p, name)
+        except (ValueError, OSError) as e: bad.append(dict(path=str(p), reason=' '.join(str(e).split()))); continue
+        got[name] = kept[key]
+    return got, bad
+
+def out_csv(
+    out:str|Path # a file to write
+)->Path: # its folder is there
+    "Refuse what is no .csv file"
+    if (out := Path(out)).is_dir() or out.suffix != '.csv': raise ValueError(f'out is {str(out)!r}; expected a .csv file to write')
+    out_folder(out.parent)
+    return out
+
+def set_aside(
+    got:dict, # from `each_file`
+    bad:list, # likewise
+    out:Path=None # a table; the list of what could not be read stands beside it
+):
+    "Keep the list of what could not be read, and refuse if that is everything"
+    if out is not None:
+        side = out.with_name(f'{out.stem}-rejected.csv'); side.unlink(missing_ok=True)
+        if bad: write_table(side, pd.DataFrame(bad))
+    if not got: raise ValueError(f"none of {len(bad)} files could be read; the first: {bad[0]['reason']}")
+
 # %% ../nbs/00_core.ipynb #c4708e46
 def compiled(
     f=None, # a function of numbers and arrays
@@ -375,6 +439,28 @@ def n_seen(
     "Count rows whose subject was trained on"
     ids, known = pd.Series(list(ids)), set(hashes)
     return int(ids.isin([i for i in ids.unique() if salted([i], salt)[0] in known]).sum())
+
+# %% ../nbs/00_core.ipynb #07cbbc65
+def _learnt(run, pattern): return [h for f in sorted(Path(run).glob(pattern)) for h in f.read_text().split()]
+
+def seen_rows(
+    run:str|Path, # a run folder
+    subject_ids # subject of each row
+)->int: # rows whose subject was trained on
+    "How many rows belong to patients of a run's training data"
+    return n_seen(subject_ids, read_json(Path(run)/'config.json')['salt'], _learnt(run, '**/subjects.txt'))
+
+def start_from(
+    run:str|Path, # a run folder
+    part:str, # its fold, such as fold0; '' where it has none
+    held # subject ids that will be scored
+)->Path: # the fold's model
+    "The weights that a run may go on from; refused if they know a patient who is held out"
+    run = Path(run); file = run/part/'model.safetensors'
+    if not file.is_file(): raise FileNotFoundError(f"{run} has no {Path(part)/'model.safetensors'} to go on from; a run of folds goes on in the same folds, a run without in one without")
+    held = sorted(set(held)); known = set(_learnt(run/part, 'subjects.txt'))
+    if (n := sum(h in known for h in salted(held, read_json(run/'config.json')['salt']))): raise ValueError(f'{n} of {len(held)} patients who are held out here were learnt from by {run}, so they would be scored by weights that know them; go on with the same cohort, folds and seed')
+    return file
 
 # %% ../nbs/00_core.ipynb #25694ee1
 EVAL_COLUMNS = ['image_id','study_id','subject_id','split','source','path','view','sex','age','rows','cols']

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STYLE', 'cached_boxes', 'show_image', 'montage', 'confident_errors', 'plot_errors', 'figure_html', 'metrics_html',
-           'page', 'demo']
+           'plot_found', 'gate_html', 'page', 'demo']
 
 # %% ../nbs/15_demo.ipynb #f3d46ba3
 import base64, html, io, textwrap, time
@@ -102,15 +102,18 @@ def figure_html(
     b = io.BytesIO(); fig.savefig(b, format='png', dpi=110, bbox_inches='tight'); plt.close(fig)
     return f'<figure><img alt="{html.escape(alt or caption)}" src="data:image/png;base64,{base64.b64encode(b.getvalue()).decode()}"><figcaption>{html.escape(caption)}</figcaption></figure>'
 
-# %% ../nbs/15_demo.ipynb #b32cf996
+# %% ../nbs/15_demo.ipynb #9f7a4759
+_SHOWN = {'auroc':'AUROC', 'ap':'AP', 'f1':'F1', 'AP40':'AP at IoU 0.4', 'sens@1':'found at 1 false mark a film'}
+
 def metrics_html(
     table:pd.DataFrame, # metrics.csv
-    metrics:tuple=('auroc','ap','sensitivity','specificity','f1') # columns
+    metrics:tuple=('auroc','ap','sensitivity','specificity','f1'), # columns
+    counts:tuple=('positive','negative') # what n_pos and n_neg are called
 )->str:
     "The result table, value and interval in a cell"
     f = lambda r: '–' if r is None or np.isnan(r.value) else f'{r.value:.2f} <small>{r.lo:.2f}–{r.hi:.2f}</small>'
     have = [m for m in metrics if m in set(table.metric)]; by = {(r.label, r.metric): r for r in table.itertuples()}
-    head = ''.join(f'<th>{html.escape(c)}</th>' for c in ('label','positive','negative',*(dict(auroc='AUROC',ap='AP',f1='F1').get(m,m) for m in have)))
+    head = ''.join(f'<th>{html.escape(c)}</th>' for c in ('label',*counts,*(_SHOWN.get(m,m) for m in have)))
     rows = []
     for l in table.label.unique():
         r = by[l, have[0]]; few = ' *' if l != 'macro' and r.n_pos < 10 else ''
@@ -118,13 +121,51 @@ def metrics_html(
         rows.append(f'<tr class="{"macro" if l == "macro" else ""}"><td>{html.escape(l)}{few}</td><td>{n[0]}</td><td>{n[1]}</td>' + ''.join(f'<td>{f(by.get((l,m)))}</td>' for m in have) + '</tr>')
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
-# %% ../nbs/15_demo.ipynb #f841fff0
+# %% ../nbs/15_demo.ipynb #425cee3d
+def plot_found(
+    ev, # a `BoxEvaluation` of the cohort
+    cohort:Cohort, # where the pixels lie
+    n:int=4 # films
+): # a figure
+    "The first films with boxes: truth and prediction"
+    import matplotlib.pyplot as plt
+    from cxr_nb.box_results import draw_boxes, films, in_picture
+    d, film = ev.detections, films(cohort); d = d[d.score >= d.label.map(read_json(ev.path/'facts.json')['thresholds'])]
+    rows = ev.rows[ev.rows.image_id.isin(ev.truth.image_id)][:n]; fig, axs = plt.subplots(1, n, figsize=(3.2*n, 3.6), squeeze=False, layout='constrained')
+    for ax in axs.flat: ax.axis('off')
+    for ax,r in zip(axs.flat, rows.itertuples()):
+        img = film(r.image_id); draw_boxes(img, *(in_picture(b[b.image_id == r.image_id], r.rows, r.cols, img.shape, cohort.meta['geometry']) for b in (ev.truth, d)), top=6, ax=ax)
+    return fig
+
+def gate_html(
+    ev, # a `BoxEvaluation` of the cohort
+    cohort:Cohort, # the cohort
+    triage_run:str|Path # of `train_triage` on it
+)->str:
+    "What the gate changes, paired by patient"
+    from cxr_nb.triage import gate_gain, load_triage, triage
+    t = load_triage(triage_run); p = triage(t, cohort); p = p[p.image_id.isin(ev.rows.image_id)]
+    g = gate_gain(ev.detections, ev.truth, p, t.threshold, ev.rows.set_index('image_id').subject_id)
+    cells = ''.join(f'<tr><td>{html.escape(r.measure)}</td><td>{r.before:.2f}</td><td>{r.after:.2f}</td><td>{r.gain:+.2f} <small>{r.lo:+.2f} to {r.hi:+.2f}</small></td></tr>' for r in g.itertuples())
+    return f'<div class="scroll"><table><thead><tr><th>with the gate, from {t.threshold:.2f}</th><th>before</th><th>after</th><th>change, paired</th></tr></thead><tbody>{cells}</tbody></table></div>'
+
+# %% ../nbs/15_demo.ipynb #7f8b55d5
+def _where(cohort, ev, triage_run):
+    from cxr_nb.box_results import box_sheet, films
+    parts = ['<h2>Where it is</h2><p>A small detector that started from the classifier and learnt for a minute. It is here to show the way; the documentation tells what longer training reaches.</p>',
+             metrics_html(ev.metrics[ev.metrics.label != 'pooled'], ('AP40','sens@1'), ('boxes','films without')), figure_html(plot_found(ev, cohort), 'The first test films with boxes: truth and prediction.'),
+             figure_html(box_sheet(ev.rows, ev.truth, ev.detections, films(cohort), n=4, geometry=cohort.meta['geometry']), 'The largest findings that no box met.')]
+    return ''.join(parts) + (f'<p>A triage of normal and abnormal by header and pixels stands before it: below its threshold a film keeps no box.</p>{gate_html(ev, cohort, triage_run)}' if triage_run else '')
+
+# %% ../nbs/15_demo.ipynb #94d6e917
 def page(
     cohort:Cohort, # the cohort
     run:str|Path, # the run folder
-    ev:Evaluation # its evaluation on the cohort
+    ev:Evaluation, # its evaluation on the cohort
+    where=None, # a detector's `BoxEvaluation` on the cohort
+    triage_run:str|Path=None # of `train_triage` on the cohort
 )->str: # HTML
-    "One self-contained page: data, training, results, errors"
+    "One self-contained page: data, training, results, errors, boxes"
     import matplotlib.pyplot as plt
     from cxr_nb.cnn_train_test import plot_history, plot_rocs
     from cxr_nb.preprocessing import plot_flow
@@ -134,7 +175,7 @@ def page(
             '<h2>From files to a cohort</h2>', figure_html(fig(lambda ax: plot_flow(flow, ax), 9, .45*len(flow)+.6), 'How many images each step kept, and why the others went.'),
             '<h2>Training</h2>', figure_html(fig(lambda ax: plot_history(read_table(Path(run)/'history.csv'), ax), 7, 3.5), f"{conf['train']['arch']}, {conf['train']['pretrained']} weights; the dotted line marks the epoch that was kept."),
             '<h2>Results on the test patients</h2>', metrics_html(ev.metrics), _foot(ev), figure_html(plot_rocs(ev), 'ROC curves with 95 % bands; patients are resampled.'),
-            '<h2>The most confident errors</h2>', figure_html(plot_errors(ev, cohort), 'Where the classifier was surest and wrong. Boxes mark what is there.'), _next()]
+            '<h2>The most confident errors</h2>', figure_html(plot_errors(ev, cohort), 'Where the classifier was surest and wrong. Boxes mark what is there.'), _where(cohort, where, triage_run) if where else '', _next()]
     return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>cxr_nb demo</title><style>{STYLE}</style></head><body>{"".join(body)}</body></html>\n'
 
 def _head(cohort, ev):
@@ -152,15 +193,17 @@ def _next():
     lines = 'cxr_preprocess DATA/nih --kind nih --out cohorts/nih\ncxr_train cohorts/nih --out runs/nih --config nih_baseline\ncxr_test runs/nih --cohort cohorts/nih'
     return f'<h2>On your own files</h2><p>The same three commands, on a folder of NIH ChestX-ray14 (or MIMIC-CXR, or images with a labels.csv):</p><pre>{lines}</pre>'
 
-# %% ../nbs/15_demo.ipynb #3c51370b
+# %% ../nbs/15_demo.ipynb #ec8399f1
 def demo(
     out:str|Path='runs/demo', # folder to write
     n:int=800, # images to draw
     seed:int=0 # same seed, same radiographs
 )->str: # the result table and where the page is
-    "Phantom, cohort, training, test and page, in one process"
+    "Phantom, cohort, classifier, triage, detector and page, in one process"
     import matplotlib; matplotlib.use('agg')
+    from cxr_nb.boxes import box_text
     from cxr_nb.cnn_train_test import SHOWN, test, train
+    from cxr_nb.detection import SHOWN_BOXES, test_detector, train_detector
     from cxr_nb.metrics import table_text
     from cxr_nb.phantom import write_phantom
     from cxr_nb.preprocessing import preprocess
@@ -168,12 +211,19 @@ def demo(
     say = lambda what: print(f'[{time.time()-start:4.0f} s] {what}', flush=True)
     say(f'drawing {n} radiographs (synthetic)'); write_phantom(out/'phantom', n=n, seed=seed, size=320)
     say('cohort'); cohort = preprocess(out/'phantom', 'mimic', out/'cohort', size=128, blank='zero', split='official', labels=','.join(_drawn(out/'phantom')))
-    say('training'); run = train(cohort, out/'classifier')
+    say('classifier'); run = train(cohort, out/'classifier')
     say('test'); ev = test(run, cohort, 'test')
+    say('triage'); tri = _triage(cohort, out/'triage')
+    say('detector'); where = test_detector(train_detector(cohort, out/'detector', weights=str(run), epochs=3, freeze=3, channels=64, hidden=128), cohort)
     say('page')
-    with written(out/'index.html') as f: f.write_text(page(cohort, run, ev), encoding='utf-8')
+    with written(out/'index.html') as f: f.write_text(page(cohort, run, ev, where, tri), encoding='utf-8')
     say('done')
-    return f"{table_text(ev.metrics, metrics=SHOWN)}\n\nsynthetic data: no claim about patients follows\n{out/'index.html'}"
+    return f"{table_text(ev.metrics, metrics=SHOWN)}\n\n{box_text(where.metrics, SHOWN_BOXES)}\n\nsynthetic data: no claim about patients follows\n{out/'index.html'}"
+
+def _triage(cohort, out): # a run folder, or None
+    from cxr_nb.triage import train_triage
+    try: return train_triage(cohort, out)
+    except ImportError as e: print(f'left out: {e}') # an extra
 
 def _drawn(root):
     from cxr_nb.sources import find_table

@@ -8,14 +8,14 @@ __all__ = ['BODIES', 'FAMILIES', 'STRIDES', 'SHOWN_BOXES', 'box_truth', 'boxes_t
            'Anchors', 'KeyedSampler', 'Pyramid', 'Coarse', 'freeze_body', 'heads_for', 'Detector', 'make_detector',
            'load_detector', 'find_boxes', 'join_boxes', 'DetectConfig', 'one_cycle', 'world', 'train_epoch',
            'valid_loss', 'box_ap', 'box_thresholds', 'new_detector', 'fit_detector', 'plot_curves', 'train_detector',
-           'load_run_detectors', 'detect', 'seen_in', 'test_detector', 'detect_card', 'detect_files']
+           'load_run_detectors', 'detect', 'test_detector', 'detect_card', 'detect_files']
 
-# %% ../nbs/10_detection.ipynb #44a0616c
+# %% ../nbs/10_detection.ipynb #54f0354e
 import math, os, secrets
 from collections import Counter, OrderedDict
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, pandas as pd, timm, torch, torchvision
@@ -43,7 +43,7 @@ from .dicom import boxes_from_frame, boxes_to_frame, read_grey
 from .preprocessing import fold_rows
 from .readers import METHODS, fuse as fuse_boxes
 
-# %% ../nbs/10_detection.ipynb #a9fa5fe3
+# %% ../nbs/10_detection.ipynb #40e641c7
 def box_truth(
     cohort:Cohort, # a cohort with boxes
     labels:str|list=None, # wanted findings; None: all that have boxes
@@ -52,13 +52,17 @@ def box_truth(
     "Images that were looked at, and one truth of boxes on them"
     if (b := cohort.table('boxes')) is None: raise ValueError(f'{cohort.name} has no boxes.parquet, so there is nothing to learn or score; kinds vindr, rsna, nih and the phantom (kind mimic) bring boxes')
     labels = resolve_labels(labels, sorted(b.label.unique())); reads = cohort.table('reads')
-    seen = [b[['image_id','reader']], *([] if reads is None else [reads[['image_id','reader']]])]
+    seen = [b.loc[b.label.isin(labels), ['image_id','reader']], *([] if reads is None else [_looked_for(cohort, b, reads, labels)])]
     if reads is None and cohort.meta.get('synthetic'): seen.append(cohort.df[['image_id']].assign(reader='truth'))
     seen = pd.concat(seen).drop_duplicates(); rows = cohort.df[cohort.df.image_id.isin(seen.image_id)]
     b = b[b.label.isin(labels) & b.image_id.isin(rows.image_id)]
     b = _one_truth(b, seen, truth); full = int(rows.image_id.isin(b.image_id).sum())
     counts = dict(images_with_boxes=full, negatives=len(rows)-full, left_out=len(cohort.df)-len(rows), boxes=len(b))
     return SimpleNamespace(rows=rows.reset_index(drop=True), boxes=b, labels=labels, counts=counts)
+
+def _looked_for(cohort, b, reads, labels): # the reads of those sources whose readers mark one of the findings
+    source = cohort.df.set_index('image_id').source; marks = b[b.reader.isin(reads.reader) & b.label.isin(labels)]
+    return reads.loc[reads.image_id.map(source).isin(marks.image_id.map(source)), ['image_id','reader']]
 
 def _one_truth(b, seen, method):
     if method not in METHODS: raise ValueError(f"truth is {method!r}; it must be one of {', '.join(METHODS)}.{suggest(method, list(METHODS))}")
@@ -406,7 +410,7 @@ def load_detector(
     net.load_state_dict(state)
     return net.eval()
 
-# %% ../nbs/10_detection.ipynb #f4bb2019
+# %% ../nbs/10_detection.ipynb #3ee3f29e
 def find_boxes(
     net:Detector, # a detector
     imgs, # N x S x S uint8, or an object indexed like one
@@ -414,9 +418,9 @@ def find_boxes(
     bs:int=16 # images at once
 )->pd.DataFrame: # image (place in imgs), label, score, x_min ... in pixels of the images, source (the scale)
     "Boxes that one model finds on images"
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'; net = net.to(device).eval(); parts = []
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'; net = net.to(device).eval(); parts, steps = [], range(0, len(imgs), bs)
     with torch.inference_mode():
-        for i in progress(range(0, len(imgs), bs), 'detect'):
+        for i in progress(steps, 'detect') if len(steps) > 1 else steps:
             x = torch.from_numpy(np.ascontiguousarray(imgs[i:i+bs]))[:,None].to(device)
             for s in scales or (None,):
                 net.net.transform.scale = s
@@ -442,13 +446,13 @@ def join_boxes(
         boxes = fuse_boxes(boxes.assign(source=boxes.source.map(names)), method, iou, reads=reads)
     return boxes[['image_id','label','score',*BOX]].sort_values(['image_id','score'], ascending=[True,False], kind='stable').reset_index(drop=True)
 
-# %% ../nbs/10_detection.ipynb #aff6384d
+# %% ../nbs/10_detection.ipynb #53679e23
 @dataclass
 class DetectConfig:
     "What can be chosen for training a detector"
     family:str='faster_rcnn' # faster_rcnn or retinanet
     body:str='efficientnet_lite0' # resnet18_fpn, resnet50_fpn, resnet50_fpn_v2, mobilenet_v3_fpn, a name of `cnn.ARCHS`, or any timm name
-    weights:str='imagenet' # imagenet, none, or a .safetensors file of a classifier
+    weights:str='imagenet' # imagenet, none, a .safetensors file of a classifier, or its run folder: fold by fold, where there are folds
     epochs:int=12 # at most
     lr:float=1e-3 # largest learning rate of the heads
     body_lr:float=.4 # the body's, as a share of the heads'
@@ -476,7 +480,7 @@ class DetectConfig:
         for k,known in dict(family=FAMILIES, norm=('batch','frozen'), anchors=('fit','usual'), truth=METHODS).items():
             if getattr(self, k) not in known: raise ValueError(f"{k} is {getattr(self, k)!r}; it must be one of {', '.join(known)}.{suggest(getattr(self, k), list(known))}")
         if self.weights == 'none' and self.norm == 'frozen': raise ValueError('norm is frozen and weights is none: there are no learnt means to keep; use batch, or weights')
-        if self.weights not in ('imagenet','none'): read_weights(self.weights)
+        if self.weights not in ('imagenet','none') and not Path(self.weights).is_dir(): read_weights(self.weights)
         if (odd := [k for k in self.augment if k not in asdict(BoxAugment())]): raise ValueError(f"augment has no amount {odd[0]!r}; there are {', '.join(asdict(BoxAugment()))}.{suggest(odd[0], list(asdict(BoxAugment())))}")
 
 _RANGES = [(k, lambda v: v >= 1, 'at least 1') for k in ('epochs','bs','patience','rois','proposals','hidden','channels')] + [(k, lambda v: v > 0, 'more than 0') for k in ('lr','body_lr')] + [
@@ -662,7 +666,11 @@ def _part(t, rows): return rows.reset_index(drop=True), t.boxes[t.boxes.image_id
 def _check_part(part, what):
     if not len(part[0]) or not len(part[1]): raise ValueError(f'{len(part[0])} {what} images with {len(part[1])} boxes; both need at least one. Is the split right? --folds divides small cohorts')
 
-# %% ../nbs/10_detection.ipynb #785de1aa
+# %% ../nbs/10_detection.ipynb #5336ba4f
+def _started(cfg, part, held): # the configuration, with the classifier's weights; held: rows that will be scored
+    if cfg.weights in ('imagenet','none') or not Path(cfg.weights).is_dir(): return cfg
+    return replace(cfg, weights=str(start_from(cfg.weights, part, held.subject_id)))
+
 def _train_one(cohort, out, t, train, valid, cfg, conf): # one model: out/model.safetensors, history.csv, subjects.txt
     (rank, n), parts = world(), [_part(t, r) for r in (train, valid)]
     for p,what in zip(parts, ('training','validation')): _check_part(p, what)
@@ -695,13 +703,13 @@ def plot_curves(
     lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='upper center', bbox_to_anchor=(.5,1.18), ncols=3, frameon=False)
     return ax
 
-# %% ../nbs/10_detection.ipynb #d6a8970f
+# %% ../nbs/10_detection.ipynb #9f72b99d
 def train_detector(
     cohort:str|Path|Cohort, # cohort folder, with boxes
     out:str|Path, # run folder
     family:str='faster_rcnn', # faster_rcnn or retinanet
     body:str='efficientnet_lite0', # resnet18_fpn, resnet50_fpn, resnet50_fpn_v2, mobilenet_v3_fpn, a name of cxr_train's, or any timm name
-    weights:str='imagenet', # imagenet, none, or a .safetensors file of a classifier
+    weights:str='imagenet', # imagenet, none, a .safetensors file of a classifier, or its run folder: fold by fold, where there are folds
     labels:str=None, # findings separated by commas; default: all that have boxes
     epochs:int=12, # at most
     lr:float=1e-3, # largest learning rate of the heads
@@ -729,10 +737,11 @@ def train_detector(
     cohort, out = cohort if isinstance(cohort, Cohort) else read_cohort(cohort), out_folder(out); t = box_truth(cohort, labels, cfg.truth)
     parts = [fold_rows(t.rows, k, folds, cfg.seed) for k in range(folds)] or [[t.rows[t.rows.split == s] for s in SPLITS]]
     for p in parts: _check_part(_part(t, p[0]), 'training'); _check_part(_part(t, p[1]), 'validation')
+    cfgs = [_started(cfg, f'fold{k}' if folds else '', p[2]) for k,p in enumerate(parts)]
     rank, n = world(); conf = _open_run(out, _request(cohort, t.labels, cfg, folds), cohort.name, rank == 0)
     if _told((out/'card.md').is_file(), n): return out
     if rank == 0: print(_counted(t))
-    nets = [_train_one(cohort, out/f'fold{k}' if folds else out, t, p[0], p[1], cfg, conf) for k,p in enumerate(parts)]
+    nets = [_train_one(cohort, out/f'fold{k}' if folds else out, t, p[0], p[1], c, conf) for k,(p,c) in enumerate(zip(parts, cfgs))]
     if rank == 0: _complete(cohort, out, t, nets, parts, folds)
     if n > 1: torch.distributed.barrier()
     return out
@@ -786,17 +795,10 @@ def detect(
     d, n = _opinions(nets, _Pick(c, rows), scales)
     return join_boxes(_on_film(d, rows, c.size, c.meta['geometry']), n, fuse, iou)
 
-# %% ../nbs/10_detection.ipynb #385d6279
+# %% ../nbs/10_detection.ipynb #7131eca2
 SHOWN_BOXES = ['AP40','AP50','sens@1','CPM'] # what is printed; metrics.csv holds all
 
-def seen_in(
-    run:str|Path, # a run folder
-    subject_ids # subject of each row
-)->int: # rows whose subject was trained on
-    "How many rows belong to patients of the training data"
-    return n_seen(subject_ids, read_json(Path(run)/'config.json')['salt'], [h for f in sorted(Path(run).glob('**/subjects.txt')) for h in f.read_text().split()])
-
-# %% ../nbs/10_detection.ipynb #17244d59
+# %% ../nbs/10_detection.ipynb #b20d4835
 def _of_split(t, rows): return SimpleNamespace(rows=rows.reset_index(drop=True), boxes=_part(t, rows)[1], labels=t.labels)
 
 def _facts(cohort, t, seen, **more):
@@ -818,7 +820,7 @@ def test_detector(
     t = box_truth(c, known if b is not None else None, conf['train']['truth']); t = _of_split(t, t.rows[t.rows.split == split] if split != 'all' else t.rows)
     if split not in (*SPLITS, 'all') or not len(t.boxes): raise ValueError(f"split {split!r} of {c.name} has {len(t.rows)} images that were looked at and {len(t.boxes)} boxes, so nothing can be scored; there are {', '.join(SPLITS)}, all")
     found = detect(run, c, t.rows, scales, fuse, iou); found = found[found.label.isin(t.labels)].reset_index(drop=True)
-    facts = _facts(c, t, seen_in(run, t.rows.subject_id), split=split, scales=list(_scales(scales)), fuse=fuse, iou=iou, thresholds=_thresholds(nets))
+    facts = _facts(c, t, seen_rows(run, t.rows.subject_id), split=split, scales=list(_scales(scales)), fuse=fuse, iou=iou, thresholds=_thresholds(nets))
     return write_box_evaluation(run, f'{c.name}-{split}', t.rows, found, t.boxes, t.labels, c.meta.get('unit', 'patient'), n_boot, facts=facts)
 
 def _thresholds(nets): return {l: float(np.mean([n.facts['thresholds'].get(l, .5) for n in nets])) for l in nets[0].facts['labels']}
@@ -849,21 +851,13 @@ def detect_card(
         '| finding | AP at IoU 0.4 | sensitivity at one false mark an image | boxes |', '|---|---|---|---|', *rows, '', *(['The validation images also chose the epoch and the thresholds, so these numbers are optimistic; cxr_detect_test measures on others.', ''] if e.name.endswith('-valid') else []),
         '## Limits', '', 'No medical device: for research and teaching. A film without a box is not a normal film. Other hospitals, machines and populations differ.'])+'\n'
 
-# %% ../nbs/10_detection.ipynb #61b49752
-def _read_films(files, facts, gate, policy):
-    "Images, rows (image_id rows cols p) and what could not be read"
-    from cxr_nb.triage import load_triage, triage
-    paths = [p for a in map(Path, files) for p in (sorted(q for q in a.rglob('*') if q.is_file()) if a.is_dir() else [a])]
-    if not paths: raise FileNotFoundError(f"no files in {', '.join(map(str, files))}")
-    model = load_triage(gate) if gate else None; imgs, rows, bad, twice = [], [], [], {s for s,n in Counter(p.stem for p in paths).items() if n > 1}
-    for p in progress(paths, 'read'):
-        try:
-            img, info = read_grey(p, size=facts['size'], geometry=facts['geometry'], policy=policy)
-            sick = float(triage(model, [p], policy=policy).p.iloc[0]) if gate else np.nan
-        except (ValueError, OSError) as e: bad.append(dict(path=str(p), reason=' '.join(str(e).split()))); continue
-        imgs.append(img); rows.append(dict(image_id=p.as_posix() if p.stem in twice else p.stem, rows=info['rows'], cols=info['cols'], p=sick))
-    if not rows: raise ValueError(f"none of {len(paths)} files could be read; the first: {bad[0]['reason']}")
-    return np.stack(imgs), pd.DataFrame(rows), bad, model
+# %% ../nbs/10_detection.ipynb #7f25a982
+def _film(path, name, nets, scales, fuse, policy, model): # what is known of one film: rows, cols, p of the gate, boxes
+    from cxr_nb.triage import triage
+    f = nets[0].facts; img, info = read_grey(path, size=f['size'], geometry=f['geometry'], policy=policy)
+    row = dict(image_id=name, rows=info['rows'], cols=info['cols'], p=float(triage(model, [path], policy=policy).p.iloc[0]) if model else None)
+    d, n = _opinions(nets, img[None], scales); d = join_boxes(_on_film(d, pd.DataFrame([row]), f['size'], f['geometry']), n, fuse)
+    return row | dict(boxes=d.drop(columns='image_id').to_dict('records'))
 
 def detect_files(
     run:str|Path, # run folder, or several
@@ -876,16 +870,15 @@ def detect_files(
 )->pd.DataFrame: # the boxes, in pixels of the files; `.attrs` counts films and lists what could not be read, as does a table beside `out`
     "Boxes on files"
     if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
-    nets, out, scales = _models(run), Path(out), _scales(scales); f = nets[0].facts
-    if out.is_dir() or out.suffix != '.csv': raise ValueError(f'out is {str(out)!r}; expected a .csv file to write')
-    out_folder(out.parent); imgs, rows, bad, model = _read_films(files, f, gate, policy)
-    d, n = _opinions(nets, imgs, scales); d = join_boxes(_on_film(d, rows, f['size'], f['geometry']), n, fuse)
-    if gate:
-        from cxr_nb.triage import gate as taken_back
-        d = taken_back(d, rows[['image_id','p']], model.threshold)
-    side = {k: out.with_name(f'{out.stem}-{k}.csv') for k in ('boxes','rejected')}; side['rejected'].unlink(missing_ok=True)
-    if bad: write_table(side['rejected'], pd.DataFrame(bad))
-    write_table(side['boxes'], d.round(dict(score=6) | dict.fromkeys(BOX, 2)))
-    write_submission(out, d, rows, Gate(rows.set_index('image_id').p, model.threshold, 1.) if gate else None)
+    from cxr_nb.triage import load_triage, gate as taken_back
+    nets, out, scales, model = _models(run), out_csv(out), _scales(scales), load_triage(gate) if gate else None
+    with Journal(out.with_name(f'{out.stem}-part.jsonl'), runs=[_which(r) for r in (run if isinstance(run, (list,tuple)) else [run])], gate=model and model.facts, how=[scales, fuse, policy]) as kept:
+        got, bad = each_file(files, partial(_film, nets=nets, scales=scales, fuse=fuse, policy=policy, model=model), kept, 'detect'); set_aside(got, bad, out)
+        rows = pd.DataFrame(got.values()); d = pd.DataFrame([b | dict(image_id=r['image_id']) for r in got.values() for b in r['boxes']], columns=['image_id','label','score',*BOX])
+        if model: d = taken_back(d, rows[['image_id','p']], model.threshold)
+        write_table(out.with_name(f'{out.stem}-boxes.csv'), d.round(dict(score=6) | dict.fromkeys(BOX, 2)))
+        write_submission(out, d, rows, Gate(rows.set_index('image_id').p, model.threshold, 1.) if model else None)
     d.attrs = dict(rejected=bad, films=len(rows))
     return d
+
+def _which(run): return secrets.token_hex(8) if isinstance(run, Detector) else stamp(run) # a model that lies in no file can not be told again

@@ -6,9 +6,8 @@
 __all__ = ['OUTPUTS', 'OPSET', 'ENGINES', 'GAPS', 'open_network', 'in_float32', 'onnx_facts', 'load_onnx', 'OnnxModel',
            'OnnxClassifier', 'OnnxDetector', 'onnx_gap', 'export_onnx']
 
-# %% ../nbs/10a_export.ipynb #9d9ee703
+# %% ../nbs/10a_export.ipynb #3df8556b
 import importlib, json, warnings
-from collections import Counter
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -164,7 +163,7 @@ def load_onnx(
     facts = {k: json.loads(v) for k,v in words.items()}
     return (OnnxDetector if facts['kind'] == 'detector' else OnnxClassifier)(run, facts)
 
-# %% ../nbs/10a_export.ipynb #acf3e798
+# %% ../nbs/10a_export.ipynb #5c405fb4
 class OnnxModel:
     "What classifier and detector share"
     def __init__(self,
@@ -184,30 +183,14 @@ class OnnxModel:
         policy:str='refuse' # what is no chest radiograph: refuse or keep
     )->pd.DataFrame: # the table; what could not be read is in `.attrs['rejected']`
         "Score files"
-        bad, rows, n = [], [], 0
-        if out is not None and Path(out).suffix != '.csv': raise ValueError(f'out is {str(out)!r}; expected a .csv file to write')
-        for image_id,img,info in _films(files, self.facts, policy, bad): rows += self.rows(image_id, img, info); n += 1
-        if not n: raise ValueError(f"none of {len(bad)} files could be read; the first: {bad[0]['reason']}")
-        df = self.table(rows); _write_predictions(out, df, bad); df.attrs = dict(rejected=bad, films=n)
+        if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
+        out = out if out is None else out_csv(out)
+        got, bad = each_file(files, lambda p, name: self.rows(*read_grey(p, size=self.size, geometry=self.facts['geometry'], policy=policy)), what='predict'); set_aside(got, bad, out)
+        df = self.table([dict(image_id=i) | r for i,rows in got.items() for r in rows]); df.attrs = dict(rejected=bad, films=len(got))
+        if out is not None: write_table(out, df)
         return df
 
-# %% ../nbs/10a_export.ipynb #3c426d8a
-def _films(files, facts, policy, bad): # yields image_id, image, info; adds to bad what can't be read
-    if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
-    paths = [p for a in map(Path, files) for p in (sorted(q for q in a.rglob('*') if q.is_file()) if a.is_dir() else [a])]
-    if not paths: raise FileNotFoundError(f"no files in {', '.join(map(str, files))}")
-    twice = {s for s,n in Counter(p.stem for p in paths).items() if n > 1}
-    for p in progress(paths, 'predict'):
-        try: img, info = read_grey(p, size=facts['size'], geometry=facts['geometry'], policy=policy)
-        except (ValueError, OSError) as e: bad.append(dict(path=str(p), reason=' '.join(str(e).split()))); continue
-        yield (p.as_posix() if p.stem in twice else p.stem), img, info
-
-def _write_predictions(out, df, bad):
-    if out is None: return
-    write_table(out, df); rejected = Path(out).with_name(f'{Path(out).stem}-rejected.csv'); rejected.unlink(missing_ok=True)
-    if bad: write_table(rejected, pd.DataFrame(bad))
-
-# %% ../nbs/10a_export.ipynb #ac2d7988
+# %% ../nbs/10a_export.ipynb #f3ad266a
 def _view(imgs, zoom, degrees): # as `cnn.predict_images` turns them
     if (zoom, degrees) == (1, 0): return imgs
     s = imgs.shape[-1]; m = cv2.getRotationMatrix2D((s/2-.5, s/2-.5), degrees, zoom)
@@ -233,10 +216,10 @@ class OnnxClassifier(OnnxModel):
         if not (maps := self.facts.get('recalibration')): return p
         from cxr_nb.trust import recalibrated
         return np.stack([recalibrated(q, maps[l]) for l,q in zip(self.labels, p.T)], 1)
-    def rows(self, image_id, img, info): return [dict(image_id=image_id) | dict(zip(self.labels, self.proba(img[None])[0].round(6)))]
+    def rows(self, img, info): return [dict(zip(self.labels, self.proba(img[None])[0].round(6)))]
     def table(self, rows): return pd.DataFrame(rows)
 
-# %% ../nbs/10a_export.ipynb #db9f5c57
+# %% ../nbs/10a_export.ipynb #5b805e33
 class OnnxDetector(OnnxModel):
     "Boxes of findings"
     def find(self,
@@ -248,10 +231,10 @@ class OnnxDetector(OnnxModel):
     def _frame(self, image, boxes, labels, scores):
         ok = (boxes[:,2:] > boxes[:,:2]).all(1); b = boxes[ok].astype('float64'); names = np.array([*self.labels, ''], dtype=object)
         return pd.DataFrame(dict(image=image, label=names[labels[ok]-1], score=scores[ok].astype('float64'), **dict(zip(BOX, b.T))))
-    def rows(self, image_id, img, info):
+    def rows(self, img, info):
         d = self.find(img[None]); shape = info['rows'], info['cols']
         d[BOX] = np.clip(boxes_from_frame(d[BOX], *shape, self.size, self.facts['geometry']), 0, shape[::-1]*2)
-        return d[(d.x_max > d.x_min) & (d.y_max > d.y_min)].assign(image_id=image_id).to_dict('records')
+        return d[(d.x_max > d.x_min) & (d.y_max > d.y_min)].to_dict('records')
     def table(self, rows):
         d = pd.DataFrame(rows, columns=['image_id','label','score',*BOX])
         return d.sort_values(['image_id','score'], ascending=[True,False], kind='stable').reset_index(drop=True)

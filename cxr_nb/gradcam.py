@@ -8,13 +8,12 @@ __all__ = ['METHODS', 'CMAP', 'CUTS', 'XY', 'POINT_METRICS', 'MAPS', 'RIVALS', '
            'centre_map', 'untrained', 'box_masks', 'point_table', 'strangers', 'localise', 'plot_pointing',
            'cascade_nets', 'cascade', 'plot_cascade']
 
-# %% ../nbs/08_gradcam.ipynb #16761111
+# %% ../nbs/08_gradcam.ipynb #55c84341
 import copy, math, re
-from collections import Counter
 from pathlib import Path
 import cv2, matplotlib, numpy as np, pandas as pd, timm, torch
 from .cnn import *
-from .cnn_train_test import load_run, seen_rows
+from .cnn_train_test import load_run
 from .core import *
 from .dicom import boxes_to_frame, frame_affine, read_grey
 from .preprocessing import fold_rows
@@ -178,7 +177,7 @@ def with_scale(
     write(title, u//2, int(1.5*u), px); write('max', w+3*u//2+u//4, pad+3*u//4, 3*u//4); write('0', w+3*u//2+u//4, h+pad-u//4, 3*u//4)
     return out
 
-# %% ../nbs/08_gradcam.ipynb #8ba0e7ca
+# %% ../nbs/08_gradcam.ipynb #5ad217e9
 def heatmaps(
     run:str|Path, # run folder
     files:list, # DICOM, PNG or JPEG files, or folders of them
@@ -186,34 +185,22 @@ def heatmaps(
     labels:str|list=None, # which labels; None: those that reach the run's threshold, film by film
     method:str='gradcam', # gradcam, gradcam++ or layercam
     level:int=0, # 0: the last feature map; 1: one stage before, twice as fine
-    policy:str='refuse', # what is no chest radiograph: refuse or keep
-    bs:int=16 # films at once
+    policy:str='refuse' # what is no chest radiograph: refuse or keep
 )->pd.DataFrame: # image_id label p threshold x y evidence file; x, y is the peak in the film's pixels; unreadable files in `.attrs['rejected']`
     "Draw heat maps on the films themselves"
-    net, out, rows, bad = load_run(run), out_folder(out), [], []
-    want = None if labels is None else resolve_labels(labels, net.facts['labels'])
-    paths = [p for a in map(Path, files) for p in (sorted(q for q in a.rglob('*') if q.is_file()) if a.is_dir() else [a])]
-    if not paths: raise FileNotFoundError(f"no files in {', '.join(map(str, files))}")
-    twice = {s for s,n in Counter(p.stem for p in paths).items() if n > 1}
-    for i in progress(range(0, len(paths), bs), 'heat maps of films'):
-        got = _frames(paths[i:i+bs], net.facts, policy, bad)
-        if not got: continue
-        stack = np.stack([g for _,g,_ in got]); p = predict_images(net, stack, net.facts.get('tta', 1)); maps = cams(net, stack, want, method, level)
-        for k,(path,_,info) in enumerate(got): rows += _draw_film(path, path.as_posix() if path.stem in twice else path.stem, info, p[k], maps[k], net.facts, want, out, policy)
-    if len(bad) == len(paths): raise ValueError(f"none of {len(paths)} files could be read; the first: {bad[0]['reason']}")
-    df = pd.DataFrame(rows, columns=['image_id','label','p','threshold','x','y','evidence','file'])
-    write_table(out/'heatmaps.csv', df); df.attrs['rejected'] = bad
+    net, out = load_run(run), out_folder(out); f = net.facts
+    want = None if labels is None else resolve_labels(labels, f['labels'])
+    def one(path, name):
+        img = read_grey(path, size=f['size'], geometry=f['geometry'], policy=policy)[0][None]
+        return _draw_film(path, name, predict_images(net, img, f.get('tta', 1))[0], cams(net, img, want, method, level)[0], f, want, out, policy)
+    with Journal(out/'part.jsonl', run=stamp(run), want=want, how=[method, level, policy]) as kept:
+        got, bad = each_file(files, one, kept, 'heat maps of films'); set_aside(got, bad)
+        df = pd.DataFrame([r for rows in got.values() for r in rows], columns=['image_id','label','p','threshold','x','y','evidence','file']); write_table(out/'heatmaps.csv', df)
+    df.attrs['rejected'] = bad
     return df
 
-# %% ../nbs/08_gradcam.ipynb #5ac5dcaf
-def _frames(paths, facts, policy, bad): # path, frame, info of those that can be read
-    got = []
-    for p in paths:
-        try: got.append((p, *read_grey(p, size=facts['size'], geometry=facts['geometry'], policy=policy)))
-        except (ValueError, OSError) as e: bad.append(dict(path=str(p), reason=' '.join(str(e).split())))
-    return got
-
-def _draw_film(path, name, info, p, maps, facts, want, out, policy): # maps: of `want`, or of all labels
+# %% ../nbs/08_gradcam.ipynb #76267c6d
+def _draw_film(path, name, p, maps, facts, want, out, policy): # maps: of `want`, or of all labels
     limit, rows, film = facts['thresholds'], [], None
     for l,m in zip(want or facts['labels'], maps):
         q, t = float(p[facts['labels'].index(l)]), limit.get(l, .5)

@@ -90,7 +90,7 @@ def encode(
         else: out.append(np.where(v.isna().to_numpy()[:,None], np.nan, v.astype(str).to_numpy()[:,None] == np.array(levels)))
     return np.concatenate(out, 1).astype('float64')
 
-# %% ../nbs/09_triage.ipynb #3b9e1e2a
+# %% ../nbs/09_triage.ipynb #b5fb11b5
 def _wide_scores(t, name):
     "image_id and one column a label, whichever way the table has them"
     if {'label','p'} <= set(t): t = wide_predictions(t[['image_id','label','p']], 'p').reset_index()
@@ -111,11 +111,10 @@ def read_scores(
     return _wide_scores(read_evaluation(path).predictions, path.name)
 
 def _check_seen(folder):
-    run = folder.resolve().parent.parent; files = sorted(run.glob('**/subjects.txt'))
-    if folder.name.endswith('-oof') or not (run/'config.json').is_file() or not files: return
+    run = folder.resolve().parent.parent
+    if folder.name.endswith('-oof') or not (run/'config.json').is_file() or not any(run.glob('**/subjects.txt')): return
     rows = read_table(folder/'rows.parquet', need=['subject_id'])
-    n = n_seen(rows.subject_id, read_json(run/'config.json')['salt'], [h for f in files for h in f.read_text().split()])
-    if n: raise ValueError(f'{n:,} of the {len(rows):,} films scored in {folder} belong to patients that {run.name} has learned from, and of those its scores say too much; use the scores of other patients, or out of fold (cxr_train --folds 5)')
+    if (n := seen_rows(run, rows.subject_id)): raise ValueError(f'{n:,} of the {len(rows):,} films scored in {folder} belong to patients that {run.name} has learned from, and of those its scores say too much; use the scores of other patients, or out of fold (cxr_train --folds 5)')
 
 # %% ../nbs/09_triage.ipynb #3654494c
 def triage_table(
@@ -400,7 +399,7 @@ def _draw(out, folder, rows, got, model, sets, g):
     for name,(draw,size) in how.items():
         fig, ax = plt.subplots(figsize=size, layout='constrained'); draw(ax); fig.savefig(folder/'figures'/f'{name}.png', dpi=100, bbox_inches='tight'); plt.close(fig)
 
-# %% ../nbs/09_triage.ipynb #4632c68b
+# %% ../nbs/09_triage.ipynb #9c203a34
 def load_triage(
     run:str|Path # a run folder of `train_triage`
 )->Triage:
@@ -421,12 +420,8 @@ def _file_row(path, policy, size, geometry):
 
 def _file_table(files, policy, size, geometry):
     "Files as a table, and what could not be read"
-    paths = [p for a in map(Path, files) for p in (sorted(q for q in a.rglob('*') if q.is_file()) if a.is_dir() else [a])]; rows, bad = [], []
-    for p in progress(paths, 'triage'):
-        try: rows.append(_file_row(p, policy, size, geometry))
-        except (ValueError, OSError) as e: bad.append(dict(path=str(p), reason=' '.join(str(e).split())))
-    if not rows: raise ValueError(f"none of {len(paths)} files could be read{'; the first: ' + bad[0]['reason'] if bad else ''}")
-    return pd.DataFrame(rows), bad
+    got, bad = each_file(files, lambda p, name: _file_row(p, policy, size, geometry), what='triage'); set_aside(got, bad)
+    return pd.DataFrame([r | dict(image_id=i) for i,r in got.items()]), bad
 
 # %% ../nbs/09_triage.ipynb #312c860e
 def triage(
