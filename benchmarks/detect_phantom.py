@@ -2,8 +2,8 @@
 
     python benchmarks/detect_phantom.py WORK [--minutes 30] [--epochs N] [--size 256] [--body efficientnet_lite0] [--weights imagenet] [--n 2000] [--more] [--jobs 2]
 
-Draws `standard`, seed 0, into WORK/all (or takes what benchmarks/phantom_learn.py drew there), with its boxes as the truth of all 16 findings, and trains one detector on the training split. Without `--epochs` their number follows from `--minutes` of
-processor time: a few steps and validation images are timed first, and the whole one-cycle training is laid out to fit. Then all films of the test split are scored. For each finding: the AP at IoU 0.4 with its interval by patients, and the same for the thirds of its
+Draws `standard`, seed 0, into WORK/all (or takes what benchmarks/phantom_learn.py drew there), with its boxes as the truth of all 16 findings, and trains one detector on the training split. Without `--epochs` their number follows from `--minutes`:
+a few steps and validation images are timed first, and the whole one-cycle training is laid out to fit. Then all films of the test split are scored. For each finding: the AP at IoU 0.4 with its interval by patients, and the same for the thirds of its
 boxes by contrast to noise (a third is scored as if the other two's boxes were not there: marks on them are left out). Macro: the mean over the findings with at least 50 test boxes. `--more` also scores all films of seed 1, other patients, ten times
 as many boxes as a test split has of a rare finding. Started again it goes on where it stopped. Writes results/detect_phantom.csv.
 """
@@ -35,9 +35,9 @@ def planned(c, cfg, minutes):
     t = box_truth(c); part = lambda s: ((r := t.rows[t.rows.split == s].reset_index(drop=True)), t.boxes[t.boxes.image_id.isin(r.image_id)])
     ds, check = BoxDataset(c, *part('train'), t.labels, BoxAugment(**cfg.augment)), BoxDataset(c, *part('valid'), t.labels)
     net = new_detector(c, ds, t.labels, cfg); opt = _optimizer(net, cfg); steps = batches(ds, cfg.bs, np.ones(len(ds))); scaler = torch.amp.GradScaler(enabled=False); took = []
-    for k in (2, 6): start = time.process_time(); train_epoch(net, ds, steps[:k], opt, scaler, 1); took.append((time.process_time()-start)/k)
-    few = min(16, len(check)); check.at, check.of = check.at[:few], check.of[:few]; start = time.process_time(); valid_loss(net, check); find_boxes(net, np.asarray(c.pixels[check.at]))
-    epoch = took[-1]*len(steps) + (time.process_time()-start)/few*len(part('valid')[0]); n = max(1, int(minutes*60/epoch))
+    for k in (2, 6): start = time.monotonic(); train_epoch(net, ds, steps[:k], opt, scaler, 1); took.append((time.monotonic()-start)/k)
+    few = min(16, len(check)); check.at, check.of = check.at[:few], check.of[:few]; start = time.monotonic(); valid_loss(net, check); find_boxes(net, np.asarray(c.pixels[check.at]))
+    epoch = took[-1]*len(steps) + (time.monotonic()-start)/few*len(part('valid')[0]); n = max(1, int(minutes*60/epoch))
     print(f'{took[-1]:.2f} s a step of {cfg.bs} images, {epoch:.0f} s an epoch of {len(steps)} steps: {n} epochs in {minutes:g} minutes', flush=True)
     return n
 
@@ -64,22 +64,22 @@ def table(ev, contrast, prefix=''):
     return out.rename(columns=lambda k: prefix + k)
 
 def main(work, minutes, epochs, size, n, more, jobs, **options):
-    torch.set_num_threads(1); c = cohort(work, 'all', n, size, jobs, 0)
+    c = cohort(work, 'all', n, size, jobs, 0)
     run = work/f"detect_{options['body']}_{size}_{Path(options['weights']).stem}"; plan = work/f'{run.name}.json'
     cfg = DetectConfig(**options, patience=99)
-    if not plan.is_file(): write_json(plan, dict(epochs=epochs or planned(c, cfg, minutes), cpu=0.))
-    facts = read_json(plan); start = time.process_time()
-    train_detector(c, run, epochs=facts['epochs'], patience=99, **options); facts['cpu'] += time.process_time() - start; write_json(plan, facts)
-    print(f"{facts['epochs']} epochs, {facts['cpu']/60:.1f} minutes of processor time; {c.path}", flush=True)
+    if not plan.is_file(): write_json(plan, dict(epochs=epochs or planned(c, cfg, minutes), seconds=0.))
+    facts = read_json(plan); start = time.monotonic()
+    train_detector(c, run, epochs=facts['epochs'], patience=99, **options); facts['seconds'] += time.monotonic() - start; write_json(plan, facts)
+    print(f"{facts['epochs']} epochs, {facts['seconds']/60:.1f} minutes on {torch.get_num_threads()} threads; {c.path}", flush=True)
     print(read_table(run/'history.csv').round(4).to_string(index=False), flush=True)
     out = table(test_detector(run, c), cnr(work, 'all'))
     if more: out = out.join(table(test_detector(run, cohort(work, 'more', n, size, jobs, 1), 'all'), cnr(work, 'more'), 'more_'), how='outer')
-    out = out.round(4).rename_axis('label').reset_index().assign(body=options['body'], size=size, epochs=facts['epochs'], cpu_minutes=round(facts['cpu']/60, 1))
+    out = out.round(4).rename_axis('label').reset_index().assign(body=options['body'], size=size, epochs=facts['epochs'], minutes=round(facts['seconds']/60, 1))
     write_table(Path(__file__).parent/'results'/'detect_phantom.csv', out); print(out.to_string(index=False))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    a.add_argument('work', type=Path, help='folder for phantoms, cohorts and runs'); a.add_argument('--minutes', type=float, default=30, help='of processor time for the training'); a.add_argument('--epochs', type=int, default=0, help='instead of --minutes')
+    a.add_argument('work', type=Path, help='folder for phantoms, cohorts and runs'); a.add_argument('--minutes', type=float, default=30, help='for the training, by the clock'); a.add_argument('--epochs', type=int, default=0, help='instead of --minutes')
     a.add_argument('--size', type=int, default=256, help='pixels a side'); a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--more', action='store_true', help='score all films of seed 1 as well'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
     d = DetectConfig()
     for k, what in dict(family='faster_rcnn or retinanet', body='see cxr_detect_train', weights='imagenet, none or a .safetensors file', lr='largest rate of the heads', body_lr="the body's share of it", bs='images a step', freeze='stages kept', norm='batch or frozen', balance='see cxr_detect_train', channels='of the pyramid', hidden='units of the head').items():

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_command', 'command', 'cxr_phantom', 'cxr_blind', 'cxr_download', 'cxr_preprocess', 'cxr_join', 'cxr_describe',
            'cxr_features', 'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_triage', 'cxr_detect_train', 'cxr_detect_test',
-           'cxr_detect', 'cxr_export', 'cxr_seed_table', 'cxr_predict', 'cxr_demo']
+           'cxr_detect', 'cxr_export', 'cxr_seed_table', 'cxr_analyse', 'cxr_predict', 'cxr_demo']
 
 # %% ../nbs/16_cli.ipynb #77db6bf2
 import difflib, json, os, sys
@@ -324,14 +324,14 @@ def cxr_triage(
     run = train_triage(**kw)
     print((run/'card.md').read_text(encoding='utf-8')); print(run)
 
-# %% ../nbs/16_cli.ipynb #4e6255b0
+# %% ../nbs/16_cli.ipynb #61046129
 @command
 def cxr_detect_train(
     cohort:str, # cohort folder, with boxes (kinds vindr, rsna, nih; the phantom with kind mimic)
     out:Param('run folder', str, required=True)=None,
     family:str='faster_rcnn', # faster_rcnn or retinanet
     body:str='efficientnet_lite0', # resnet18_fpn, resnet50_fpn, resnet50_fpn_v2, mobilenet_v3_fpn, a name of cxr_train's, or any timm name
-    weights:str='imagenet', # imagenet, none, or a .safetensors file of a classifier
+    weights:str='imagenet', # imagenet, none, a .safetensors file of a classifier, or its run folder: fold by fold, where there are folds
     labels:str=None, # findings separated by commas; default: all that have boxes
     epochs:int=12, # at most
     lr:float=1e-3, # largest learning rate of the heads
@@ -450,6 +450,25 @@ def cxr_seed_table(
     from cxr_nb.seed_tables import seed_table
     st = seed_table(**kw)
     print(st); print(f"{st.path/'seed_table.csv'} (.md, .tex; figures/seed_table.png)")
+
+# %% ../nbs/16_cli.ipynb #9ca45248
+@command
+def cxr_analyse(
+    runs:Param('run or evaluation folders; or CSVs of another program, with --truth', str, opt=False, nargs='+'),
+    out:str='report.html', # page to write; its tables, CSV and LaTeX, go to a folder beside it
+    reference:str=None, # compare all others with this one; default: each with each
+    truth:str=None, # for CSVs: a cohort folder, an evaluation folder, or a CSV with image and findings
+    root:str=None, # folder where the images lie, for links
+    images:str='link', # of the surest errors: link (a page that may be sent on), embed or none
+    n_boot:int=1000, # resamples of the intervals
+    seed:int=0 # of them
+):
+    "Compare runs on one page, paired and in words"
+    kw = dict(locals()); kw['paths'] = kw.pop('runs')
+    from cxr_nb.results_analysis import analyse
+    c = analyse(**kw)
+    for r in c[c.label == 'macro'].itertuples(): print(f'{r.metric}, mean over findings: {r.what} against {r.against}: {r.words}')
+    print(out)
 
 # %% ../nbs/16_cli.ipynb #94e805f9
 @command

@@ -254,7 +254,7 @@ def importance(
     got = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=.25))
     return pd.DataFrame(dict(setting=list(got), importance=list(got.values())))
 
-# %% ../nbs/07a_cnn_tuning.ipynb #ee07c2be
+# %% ../nbs/07a_cnn_tuning.ipynb #339e865f
 def plot_trials(
     t:pd.DataFrame, # from `trial_table`
     ax=None # where to draw
@@ -283,7 +283,7 @@ def plot_slices(
     axs=None # one axis a setting
 ):
     "Score against each setting"
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt; from matplotlib import ticker
     names = [c for c in t.columns[4:-1] if t[c].nunique() > 1] or list(t.columns[4:5])
     if axs is None: axs = plt.subplots(-(-len(names)//4), min(len(names), 4), figsize=(2.8*min(len(names), 4), 2.4*-(-len(names)//4)), squeeze=False, sharey=True, layout='constrained')[1].ravel()
     for ax in axs[len(names):]: ax.axis('off')
@@ -291,6 +291,6 @@ def plot_slices(
         few = not pd.api.types.is_numeric_dtype(t[c]) or t[c].nunique() < 5; order = sorted(t[c].dropna().unique()); x = t[c].map({v: i for i,v in enumerate(order)}) if few else t[c]
         for s, color in dict(pruned='#BBBBBB', complete='#4C78A8').items(): ax.plot(x[t.state == s], t.score[t.state == s], 'o', ms=4, color=color)
         if few: ax.set_xticks(range(len(order)), order); ax.set_xlim(-.5, len(order) - .5)
-        if c in ('lr','body_lr','wd') and t[c].nunique() >= 5: ax.set_xscale('log')
+        if c in ('lr','body_lr','wd') and t[c].nunique() >= 5: ax.set_xscale('log'); ax.xaxis.set(major_locator=ticker.LogLocator(subs=(1,3)), major_formatter='{x:g}', minor_formatter=ticker.NullFormatter())
         ax.set_title(c, fontsize=9); ax.tick_params(labelsize=7)
     return axs

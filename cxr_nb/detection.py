@@ -203,15 +203,15 @@ def anchor_fit(
     "How well each box is met by the best of the shapes"
     return _shape_iou(np.asarray(wh, float), np.array(anchors).reshape(-1,2)).max(1)
 
-# %% ../nbs/10_detection.ipynb #a165d654
+# %% ../nbs/10_detection.ipynb #4d416a19
 @cache
 def _half(device): return torch.bfloat16 if gains_by_bf16() else torch.float16 if device == 'cuda' else None
 
 class Half(nn.Module):
-    "A module that computes in half precision where the machine gains by it, and answers in float32"
+    "A module that learns in half precision where the machine gains by it, and answers in float32"
     def __init__(self, m): super().__init__(); self.m = m
     def forward(self, *x):
-        device = next(self.m.parameters()).device.type; kind = _half(device)
+        device = next(self.m.parameters()).device.type; kind = _half(device) if self.training else None
         with torch.autocast(device, kind, enabled=True) if kind else nullcontext(): return _float(self.m(*x))
 
 def _float(y):
@@ -348,7 +348,7 @@ def _retinanet(back, body, n, anchors, f):
     for h,last in (head.classification_head,'cls_logits'), (head.regression_head,'bbox_reg'): h.conv = Half(h.conv); setattr(h, last, Half(getattr(h, last)))
     return RetinaNet(back, n, anchor_generator=gen, head=head, nms_thresh=f['nms'], score_thresh=f['score'], detections_per_img=100)
 
-# %% ../nbs/10_detection.ipynb #c7e32d81
+# %% ../nbs/10_detection.ipynb #593bb1d2
 class Detector(nn.Module):
     "A detector that carries its labels, size, range and thresholds"
     def __init__(self, net, facts):
@@ -369,6 +369,7 @@ class Detector(nn.Module):
             if isinstance(m, nn.modules.batchnorm._BatchNorm): m.eval()
         return self
 
+# %% ../nbs/10_detection.ipynb #2e8c2e87
 def make_detector(
     family:str='faster_rcnn', # faster_rcnn or retinanet
     body:str='efficientnet_lite0', # a name of `BODIES`, of `cnn.ARCHS`, or any timm name

@@ -7,8 +7,8 @@ __all__ = ['SPLIT_CYCLE', 'CONFOUNDED', 'SICK', 'VIEW_MEANING', 'ROW_COLUMN', 'L
            'ROW', 'draw', 'check_size', 'show_phantom', 'Shot', 'subject_of', 'view_of', 'study_views',
            'subject_studies', 'subject_shots', 'plan', 'studies_of', 'take', 'uid', 'header', 'dicom_bytes',
            'jpg_bytes', 'image_tables', 'study_key', 'said_of', 'report_of', 'study_tables', 'patient_table',
-           'truth_tables', 'rle', 'mask_of', 'coco_masks', 'write_phantom', 'healthy_films', 'd_prime', 'auroc_of',
-           'seen_at_best', 'ceiling', 'plot_ceiling', 'read_picture', 'plot_montage', 'blind_sheet']
+           'truth_tables', 'folder_labels', 'rle', 'mask_of', 'coco_masks', 'write_phantom', 'healthy_films', 'd_prime',
+           'auroc_of', 'seen_at_best', 'ceiling', 'plot_ceiling', 'read_picture', 'plot_montage', 'blind_sheet']
 
 # %% ../nbs/01_phantom.ipynb #c0736d86
 import hashlib, io, json, os, shutil
@@ -321,6 +321,16 @@ def truth_tables(
     labels = {f'phantom/labels_{v}.csv': pd.DataFrame([dict(dicom_id=s.dicom_id) | truth_row(s.findings, v) for s in shots]) for v in ('chexpert','nih','vindr')}
     return {'phantom/findings.csv': found[LABEL_COLUMNS], 'phantom/boxes.csv': found[['dicom_id','label',*BOX]], 'phantom/images.csv': images, 'phantom/devices.csv': worn} | labels
 
+# %% ../nbs/01_phantom.ipynb #d86aabdf
+def folder_labels(
+    shots:list, # of `Shot`
+    tables:dict # of `image_tables`, `truth_tables`
+)->pd.DataFrame: # path subject_id study_id view sex age split, and a column a finding
+    "The truth as a plain folder has it"
+    at = tables['cxr-record-list.csv.gz'].set_index('dicom_id').path; seen = tables['phantom/findings.csv'].groupby('dicom_id').label.agg(set)
+    rows = [dict(path=at[s.dicom_id], subject_id=s.subject_id, study_id=s.study_id, view=s.view, sex=s.sex, age=s.age, split=s.split) | {l: int(l in seen.get(s.dicom_id, ())) for l in FINDINGS} for s in shots]
+    return pd.DataFrame(rows)
+
 # %% ../nbs/01_phantom.ipynb #99b3557d
 def rle(
     mask:np.ndarray # H x W bool
@@ -405,12 +415,13 @@ def write_phantom(
     _finish(out, shots, parts, request)
     return out
 
-# %% ../nbs/01_phantom.ipynb #cdc9b3f4
+# %% ../nbs/01_phantom.ipynb #b5248fa9
 def _finish(out, shots, parts, request): # reports, tables, and the mark that all is there
     for shot in (g := studies_of(shots)).values():
         _put(out/f'{shot[0].folder}.txt', report_of(shot).encode())
     truth = [json.loads(p.read_text()) for p in parts]
     tables = image_tables(shots, LAYOUTS[request['layout']][0], request['size']) | study_tables(shots) | {'patients.csv.gz': patient_table(shots)} | truth_tables(shots, truth)
+    tables['labels.csv'] = folder_labels(shots, tables)
     for name, t in tables.items(): write_table(out/name, t)
     if request['masks']: _put(out/'phantom'/'masks.json', json.dumps(coco_masks(shots, truth, request['size'])).encode())
     write_json(out/'phantom'/'phantom.json', request)
