@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['run_command', 'command', 'cxr_phantom', 'cxr_blind', 'cxr_download', 'cxr_preprocess', 'cxr_join', 'cxr_describe',
            'cxr_features', 'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_triage', 'cxr_detect_train', 'cxr_detect_test',
-           'cxr_detect', 'cxr_export', 'cxr_seed_table', 'cxr_analyse', 'cxr_predict', 'cxr_demo']
+           'cxr_detect', 'cxr_export', 'cxr_seed_table', 'cxr_report_train', 'cxr_report_test', 'cxr_report',
+           'cxr_analyse', 'cxr_predict', 'cxr_demo']
 
 # %% ../nbs/16_cli.ipynb #77db6bf2
 import difflib, json, os, sys
@@ -450,6 +451,69 @@ def cxr_seed_table(
     from cxr_nb.seed_tables import seed_table
     st = seed_table(**kw)
     print(st); print(f"{st.path/'seed_table.csv'} (.md, .tex; figures/seed_table.png)")
+
+# %% ../nbs/16_cli.ipynb #5d37fd4d
+@command
+def cxr_report_train(
+    cohort:str, # cohort folder, with reports
+    out:Param('run folder; started again it goes on where it stopped', str, required=True)=None,
+    model:str='tiny', # tiny, a name on the Hugging Face hub, or a folder that holds a model
+    section:str='both', # what is to be written: findings, impression or both
+    least:int=1, # fewest words of a report that is learnt from
+    most:int=10_000, # most words
+    epochs:float=None, # passes over the training studies
+    steps:int=None, # of the optimizer; goes before epochs
+    bs:int=None, # studies at once
+    accumulation:int=None, # batches that make one step
+    lr:float=None, # largest learning rate
+    warmup:int=None, # steps in which it rises
+    schedule:str=None, # linear, cosine or constant_with_warmup
+    optim:str=None, # adamw_torch or adamw_8bit
+    weight_decay:float=None, # decoupled
+    eval_every:int=None, # steps from one evaluation to the next
+    patience:int=None, # evaluations without a lower validation loss before it stops
+    tower_steps:int=None, # steps in which the tiny model's tower learns the image labels first
+    max_new_tokens:int=None, # of a report that is written
+    seed:int=None, # of all that is drawn at random
+    augment:_amounts=None, # changes of the training images as JSON, as {"rotate": 3}
+    config:str=None # preset, or JSON file with a section report_train
+):
+    "Train a report generator on a cohort's reports"
+    kw = dict(locals()); kw.pop('config')
+    from cxr_nb.llama_training import train_reports
+    print(train_reports(**kw))
+
+# %% ../nbs/16_cli.ipynb #d9fdcb4b
+@command
+def cxr_report_test(
+    run:str, # run folder
+    cohort:Param('cohort folder, with reports', str, required=True)=None,
+    split:str='test', # test, valid, train or all
+    temperature:float=0., # 0: the likeliest token each time
+    min_p:float=0., # of random words
+    n_boot:int=1000 # resamples of the intervals
+):
+    "Score what a run writes, beside writers that do not look"
+    kw = dict(locals())
+    from cxr_nb.llama_training import test_reports, verdict
+    ev = test_reports(**kw); print(verdict(ev)); print(ev.path)
+
+@command
+def cxr_report(
+    run:str, # run folder
+    files:Param('DICOM, PNG or JPEG files, or folders of them', str, opt=False, nargs='+'),
+    out:str='reports.csv', # CSV: image_id report cut note
+    policy:str='refuse', # what is no chest radiograph: refuse or keep
+    temperature:float=0., # 0: the likeliest token each time
+    min_p:float=0., # of random words
+    config:str=None # preset, or JSON file with a section report
+):
+    "Write draft reports on files; a draft is no report until a radiologist has read the image"
+    kw = dict(locals()); kw.pop('config')
+    from cxr_nb.llama_training import draft
+    df = draft(**kw); bad = df.attrs['rejected']
+    for b in bad: print(f"not read: {b['path']}: {b['reason']}", file=sys.stderr)
+    print(f'{len(df):,} drafts in {out}' + (f', {len(bad):,} files not read' if bad else ''))
 
 # %% ../nbs/16_cli.ipynb #9ca45248
 @command

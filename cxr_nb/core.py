@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['CHEXPERT_LABELS', 'NIH_LABELS', 'VINDR_LABELS', 'LABELS', 'CROSSWALK', 'COHORT_COLUMNS', 'SPLITS', 'UNIT_OF',
-           'EVAL_COLUMNS', 'PREDICTION_COLUMNS', 'METRIC_COLUMNS', 'PRESETS', 'crosswalk', 'suggest', 'resolve_labels',
-           'written', 'write_json', 'read_json', 'write_table', 'read_table', 'need_columns', 'inside', 'progress',
-           'parallel_map', 'dask_map', 'Journal', 'stamp', 'each_file', 'out_csv', 'set_aside', 'compiled',
-           'check_cohort', 'out_folder', 'Pixels', 'Cohort', 'read_cohort', 'cohort_hash', 'salted', 'n_seen',
-           'seen_rows', 'start_from', 'long_predictions', 'wide_predictions', 'Evaluation', 'write_evaluation',
-           'read_evaluation', 'read_config', 'versions']
+           'EVAL_COLUMNS', 'PREDICTION_COLUMNS', 'METRIC_COLUMNS', 'PRESETS', 'CONFIG_SECTIONS', 'crosswalk', 'suggest',
+           'resolve_labels', 'written', 'write_json', 'read_json', 'write_table', 'read_table', 'need_columns',
+           'inside', 'progress', 'parallel_map', 'dask_map', 'Journal', 'stamp', 'each_file', 'out_csv', 'set_aside',
+           'compiled', 'check_cohort', 'out_folder', 'Pixels', 'Cohort', 'read_cohort', 'cohort_hash', 'salted',
+           'n_seen', 'seen_rows', 'start_from', 'long_predictions', 'wide_predictions', 'Evaluation',
+           'write_evaluation', 'read_evaluation', 'read_config', 'versions']
 
 # %% ../nbs/00_core.ipynb #59d035d2
 import difflib, gzip, hashlib, io, json, os, re, sys, threading, time, zlib
@@ -528,13 +528,12 @@ PRESETS['nih_baseline'] = dict(
     train=dict(arch='efficientnet_lite0', pretrained='imagenet', epochs=16, lr=1e-3, body_lr=.4, wd=.01, bs=32, dropout=.5, mixup=.4, freeze=4, patience=6, tta=5, seed=0,
                augment=dict(rotate=15., shift=.09, zoom=.24, brightness=20., contrast=.25, gamma=.4, erase=.3, flip=0.)))
 
-# %% ../nbs/00_core.ipynb #280f1d2e
+# %% ../nbs/00_core.ipynb #1ade4d92
 PRESETS['phantom_first'] = dict(
     preprocess=dict(kind='folder', views='AP,PA', size=160, geometry='pad', split='official', seed=0),
     train=PRESETS['nih_baseline']['train'] | dict(epochs=12))
-
-# %% ../nbs/00_core.ipynb #ff3da4d6
-PRESETS['nih_few'] = dict(
+PRESETS['nih_few'] = PRESETS['nih_baseline']
+PRESETS['nih_larger'] = dict(
     preprocess=PRESETS['nih_baseline']['preprocess'] | dict(size=320),
     train=PRESETS['nih_baseline']['train'] | dict(ensemble=True, epochs=5, lr=5e-4, patience=5))
 
@@ -553,7 +552,20 @@ PRESETS['seed2_nih'] = dict(
                loss='weighted', loss_options={}, uncertain='cohort', smoothing=0.,
                augment=dict(rotate=18., shift=.05, zoom=.05, brightness=25., contrast=.1, gamma=0., erase=0., flip=0.)))
 
-# %% ../nbs/00_core.ipynb #db92ea7d
+# %% ../nbs/00_core.ipynb #cb2cf181
+PRESETS['seed2024'] = dict(
+    preprocess=dict(kind='mimic', views='all', size=560, geometry='pad', split='hash', seed=0),
+    report_train=dict(model='unsloth/Llama-3.2-11B-Vision-Instruct', section='findings', least=20, most=65, epochs=2., steps=200, bs=8, accumulation=4, lr=1e-4, warmup=5, schedule='linear', optim='adamw_8bit', weight_decay=.01,
+                      eval_every=10, patience=5, tower_steps=0, max_new_tokens=120, seed=3407, augment={}),
+    report=dict(temperature=1.5, min_p=.1))
+PRESETS['report_tiny'] = dict(
+    preprocess=dict(kind='mimic', views='all', size=64, geometry='pad', blank='zero', split='official'),
+    report_train=dict(model='tiny', section='both', epochs=30., bs=16, accumulation=1, lr=1e-3, warmup=20, schedule='cosine', optim='adamw_torch', weight_decay=.01,
+                      eval_every=50, patience=6, tower_steps=300, max_new_tokens=256, seed=3407, augment=dict(rotate=5., shift=.04, zoom=.06, brightness=15., contrast=.15)))
+
+# %% ../nbs/00_core.ipynb #107a35d5
+CONFIG_SECTIONS = ('preprocess','train','report_train','report')
+
 def read_config(
     config:str|Path|None, # a preset's name, a JSON file, or None
     section:str, # the command's section: preprocess, train, ...
@@ -564,8 +576,8 @@ def read_config(
     if str(config) in PRESETS: cfg = PRESETS[str(config)]
     elif str(config).endswith('.json'): cfg = read_json(config)
     else: raise ValueError(f"config {str(config)!r} is neither a .json file nor one of {', '.join(PRESETS)}.{suggest(config, list(PRESETS))}")
-    if not isinstance(cfg, dict) or not all(isinstance(v, dict) for k,v in cfg.items() if k in ('preprocess','train')): raise ValueError(f'config {config} must be a JSON object of options, or of sections of options')
-    cfg = cfg.get(section, {} if set(cfg) & {'preprocess','train'} else cfg)
+    if not isinstance(cfg, dict) or not all(isinstance(v, dict) for k,v in cfg.items() if k in CONFIG_SECTIONS): raise ValueError(f'config {config} must be a JSON object of options, or of sections of options')
+    cfg = cfg.get(section, {} if set(cfg) & set(CONFIG_SECTIONS) else cfg)
     for k in cfg:
         if keys is not None and k not in keys: raise ValueError(f"config {config}: unknown option {k!r} for {section}; known are {', '.join(keys)}.{suggest(k, keys)}")
     return dict(cfg)
