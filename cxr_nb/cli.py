@@ -222,7 +222,7 @@ def cxr_features(
         print(where/'figures'/'features.png')
     if hdf5: print(export_hdf5(source, hdf5, size=size, compression=compression, root=root, jobs=jobs))
 
-# %% ../nbs/16_cli.ipynb #82e2df0a
+# %% ../nbs/16_cli.ipynb #c8351cbc
 def _amounts(text): return json.loads(text) if text else None
 _amounts.__name__ = 'JSON'
 
@@ -232,7 +232,7 @@ def cxr_train(
     out:Param('run folder', str, required=True)=None,
     arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, inception_resnet_v2, or any timm name
     pretrained:str='imagenet', # imagenet, none, a .safetensors file, or a run folder to go on from
-    ensemble:bool=False, # score by the mean of this network and the one that it goes on from
+    ensemble:str='', # a run folder whose networks score too: the answer is the mean of all
     epochs:int=16, # at most
     lr:float=1e-3, # largest learning rate of the head
     body_lr:float=.4, # the body's learning rate, as a share of the head's

@@ -356,7 +356,7 @@ def at_size(
     A = torch.as_tensor(A, dtype=torch.float32, device=x.device)
     with torch.autocast(x.device.type, enabled=False): return A @ x.float() @ A.T
 
-# %% ../nbs/05_cnn.ipynb #53eed3f3
+# %% ../nbs/05_cnn.ipynb #25b9fdc3
 TTA = ((1.,0.), (1.08,0.), (.94,0.), (1.,5.), (1.,-5.)) # (zoom, degrees); the first is the image itself
 
 @dataclass
@@ -364,7 +364,7 @@ class TrainConfig:
     "What can be chosen for training a classifier"
     arch:str='efficientnet_lite0' # a name of `ARCHS`, or any timm name
     pretrained:str='imagenet' # imagenet, none, a .safetensors file, or a run folder to go on from
-    ensemble:bool=False # score by the mean of this network and the one that it goes on from
+    ensemble:str='' # a run folder whose networks score too: the answer is the mean of all; fold by fold, where there are folds
     epochs:int=16 # at most
     lr:float=1e-3 # largest learning rate of the head
     body_lr:float=.4 # the body's, as a share of the head's
@@ -388,7 +388,7 @@ class TrainConfig:
         if not isinstance(self.augment, dict): raise ValueError(f'augment is {self.augment!r}; expected amounts by name')
         for k,ok,want in _RANGES:
             if not isinstance(getattr(self, k), (int,float)) or not ok(getattr(self, k)): raise ValueError(f'{k} is {getattr(self, k)}; expected {want}')
-        if self.ensemble and self.pretrained in ('imagenet','none'): raise ValueError(f'ensemble joins a network and the one that it goes on from; pretrained is {self.pretrained}, expected a run folder or a .safetensors file of cxr_train')
+        if self.ensemble and not Path(self.ensemble).is_dir(): raise ValueError(f'ensemble is {self.ensemble!r}; expected the folder of another run, whose networks score too')
         if self.pretrained not in ('imagenet','none') and not Path(self.pretrained).is_dir(): read_weights(self.pretrained)
         make_loss(self.loss, np.array([[0.],[1.]]), **self.loss_options)
         if self.uncertain not in ('cohort', *UNCERTAIN): raise ValueError(f"uncertain is {self.uncertain!r}; it must be one of cohort, {', '.join(UNCERTAIN)}.{suggest(self.uncertain, ['cohort', *UNCERTAIN])}")

@@ -116,7 +116,7 @@ def _opened(out, request, name): # a run that fails before its first epoch leave
             if not any(out.iterdir()): out.rmdir()
         raise
 
-# %% ../nbs/07_cnn_train_test.ipynb #06007a20
+# %% ../nbs/07_cnn_train_test.ipynb #bee70e63
 class Ensemble(torch.nn.Module):
     "Models that answer the same question: the mean of their probabilities, as a logit"
     def __init__(self,
@@ -127,10 +127,10 @@ class Ensemble(torch.nn.Module):
         self.facts = nets[0].facts | dict(thresholds=thresholds)
     def forward(self, x): return torch.stack([n(at_size(x, n.facts['size'])).float().sigmoid() for n in self.nets]).mean(0).logit(eps=1e-6)
 
-def _nets(folder): return [load_model(folder/f) for f in ('model.safetensors','start.safetensors') if (folder/f).is_file()]
+def _nets(folder): return [load_model(f) for f in (folder/'model.safetensors', *sorted(folder.glob('with*.safetensors')))]
 def _join(nets): return nets[0] if len(nets) == 1 else Ensemble(nets, nets[0].facts['thresholds']).eval()
 
-# %% ../nbs/07_cnn_train_test.ipynb #e95552a9
+# %% ../nbs/07_cnn_train_test.ipynb #cc34b628
 def _check_rows(rows, labels, what):
     if not labels: raise ValueError('the cohort has no labels, so there is nothing to learn or to score; was it made from a folder without labels.csv?')
     if not any(rows[l].nunique() == 2 for l in labels): raise ValueError(f'{len(rows)} {what} rows hold no label with both positives and negatives, so nothing can be scored on them; use more data, other labels or --folds')
@@ -138,20 +138,23 @@ def _check_rows(rows, labels, what):
 def _train_one(cohort, out, train_rows, valid_rows, cfg, conf):
     _check_rows(valid_rows, cohort.labels, 'validation')
     if (out/'model.safetensors').is_file(): return _join(_nets(out))
-    old = [_start(cfg, cohort)] if cfg.ensemble else []
-    net, hist = fit(cohort, train_rows, valid_rows, cfg, out/'resume.pt'); whole = _join([net, *old])
+    others = _others(cfg, cohort) if cfg.ensemble else []
+    net, hist = fit(cohort, train_rows, valid_rows, cfg, out/'resume.pt'); whole = _join([net, *others])
     p = predict_proba(whole, cohort, valid_rows, cfg.tta)
     net.facts |= dict(tta=cfg.tta, thresholds=choose_thresholds(valid_rows[cohort.labels].to_numpy(), p, cohort.labels).to_dict())
     whole.facts |= net.facts; write_table(out/'history.csv', hist)
     (out/'subjects.txt').write_text('\n'.join(salted(sorted(set(train_rows.subject_id) | set(valid_rows.subject_id)), conf['salt']))+'\n')
-    for n,f in zip((*old, net), ('start.safetensors','model.safetensors')[-1-len(old):]): save_model(n, out/f)
+    for k,n in enumerate(others): save_model(n, out/f'with{k}.safetensors')
+    save_model(net, out/'model.safetensors') # last, since it says that all is there
     (out/'resume.pt').unlink(missing_ok=True)
     return whole
 
-def _start(cfg, cohort): # the network that a run goes on from, where its scores count too
-    net = load_model(cfg.pretrained); check_fit(net.facts | dict(size=cohort.size), cohort)
-    if net.facts['labels'] != cohort.labels: raise ValueError(f"{cfg.pretrained} scores {', '.join(net.facts['labels'])}, the cohort has {', '.join(cohort.labels)}; an ensemble has one list of labels")
-    return net
+def _others(cfg, cohort): # the networks of another run, whose scores count too
+    nets = _nets(Path(cfg.ensemble))
+    for n in nets:
+        check_fit(n.facts | dict(size=cohort.size), cohort)
+        if n.facts['labels'] != cohort.labels: raise ValueError(f"{cfg.ensemble} scores {', '.join(n.facts['labels'])}, the cohort has {', '.join(cohort.labels)}; an ensemble has one list of labels")
+    return nets
 
 # %% ../nbs/07_cnn_train_test.ipynb #c99e5100
 def plot_history(
@@ -201,13 +204,13 @@ def _complete(ev, run, verbose=False, **trust): # what stands beside every evalu
     write_page(ev.path, read_json(Path(run)/'config.json')['request']['train']['arch'])
     return ev
 
-# %% ../nbs/07_cnn_train_test.ipynb #2c17399c
+# %% ../nbs/07_cnn_train_test.ipynb #bf3a320e
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
     arch:str='efficientnet_lite0', # vgg16, resnet18, resnet50, densenet121, efficientnet_lite0, mobilenet_v3, inception_resnet_v2, or any timm name
     pretrained:str='imagenet', # imagenet, none, a .safetensors file, or a run folder to go on from
-    ensemble:bool=False, # score by the mean of this network and the one that it goes on from
+    ensemble:str='', # a run folder whose networks score too: the answer is the mean of all
     epochs:int=16, # at most
     lr:float=1e-3, # largest learning rate of the head
     body_lr:float=.4, # the body's learning rate, as a share of the head's
@@ -244,10 +247,10 @@ def _train_split(cohort, out, cfg, request, conf):
     _complete(ev, out, train=cohort.rows('train'))
     return _finish_run(out)
 
-# %% ../nbs/07_cnn_train_test.ipynb #0f1d30cd
-def _started(cfg, part, held): # the configuration, with the weights of the run that it goes on from; held: rows that will be scored
-    if cfg.pretrained in ('imagenet','none') or not Path(cfg.pretrained).is_dir(): return cfg
-    return replace(cfg, pretrained=str(start_from(cfg.pretrained, part, held.subject_id)))
+# %% ../nbs/07_cnn_train_test.ipynb #a4a035ed
+def _started(cfg, part, held): # the configuration, with this fold of the runs that it goes on from or is joined with; held: rows that will be scored
+    at = {k: start_from(run, part, held.subject_id) for k in ('pretrained','ensemble') if (run := getattr(cfg, k)) not in ('','imagenet','none') and Path(run).is_dir()}
+    return replace(cfg, **{k: str(f if k == 'pretrained' else f.parent) for k,f in at.items()})
 
 # %% ../nbs/07_cnn_train_test.ipynb #3c4c6d38
 def _finish_run(out): # card.md comes last: its presence says that the run is whole

@@ -528,14 +528,14 @@ PRESETS['nih_baseline'] = dict(
     train=dict(arch='efficientnet_lite0', pretrained='imagenet', epochs=16, lr=1e-3, body_lr=.4, wd=.01, bs=32, dropout=.5, mixup=.4, freeze=4, patience=6, tta=5, seed=0,
                augment=dict(rotate=15., shift=.09, zoom=.24, brightness=20., contrast=.25, gamma=.4, erase=.3, flip=0.)))
 
-# %% ../nbs/00_core.ipynb #1ade4d92
+# %% ../nbs/00_core.ipynb #38d1626d
 PRESETS['phantom_first'] = dict(
     preprocess=dict(kind='folder', views='AP,PA', size=160, geometry='pad', split='official', seed=0),
     train=PRESETS['nih_baseline']['train'] | dict(epochs=12))
 PRESETS['nih_few'] = PRESETS['nih_baseline']
 PRESETS['nih_larger'] = dict(
     preprocess=PRESETS['nih_baseline']['preprocess'] | dict(size=320),
-    train=PRESETS['nih_baseline']['train'] | dict(ensemble=True, epochs=5, lr=5e-4, patience=5))
+    train=PRESETS['nih_baseline']['train'] | dict(epochs=5, lr=5e-4, patience=5))
 
 # %% ../nbs/00_core.ipynb #556fbff3
 PRESETS['seed1_mimic'] = dict(
