@@ -98,10 +98,10 @@ def gate_html(
     cells = ''.join(f'<tr><td>{html.escape(r.measure)}</td><td>{r.before:.2f}</td><td>{r.after:.2f}</td><td>{r.gain:+.2f} <small>{r.lo:+.2f} to {r.hi:+.2f}</small></td></tr>' for r in g.itertuples())
     return f'<div class="scroll"><table><thead><tr><th>with the gate, from {t.threshold:.2f}</th><th>before</th><th>after</th><th>change, paired</th></tr></thead><tbody>{cells}</tbody></table></div>'
 
-# %% ../nbs/15_demo.ipynb #7f8b55d5
+# %% ../nbs/15_demo.ipynb #7c96ed70
 def _where(cohort, ev, triage_run):
     from cxr_nb.box_results import box_sheet, films
-    parts = ['<h2>Where it is</h2><p>A small detector that started from the classifier and learnt for a minute. It is here to show the way; the documentation tells what longer training reaches.</p>',
+    parts = ['<h2>Where it is</h2><p>A small detector of three findings that started from the classifier and learnt for a minute. It is here to show the way.</p>',
              metrics_html(ev.metrics[ev.metrics.label != 'pooled'], ('AP40','sens@1'), ('boxes','films without')), figure_html(plot_found(ev, cohort), 'The first test films with boxes: truth and prediction.'),
              figure_html(box_sheet(ev.rows, ev.truth, ev.detections, films(cohort), n=4, geometry=cohort.meta['geometry']), 'The largest findings that no box met.')]
     return ''.join(parts) + (f'<p>A triage of normal and abnormal by header and pixels stands before it: below its threshold a film keeps no box.</p>{gate_html(ev, cohort, triage_run)}' if triage_run else '')
@@ -142,7 +142,7 @@ def _next():
     lines = 'cxr_preprocess DATA/nih --kind nih --out cohorts/nih\ncxr_train cohorts/nih --out runs/nih --config nih_baseline\ncxr_test runs/nih --cohort cohorts/nih'
     return f'<h2>On your own files</h2><p>The same three commands, on a folder of NIH ChestX-ray14 (or MIMIC-CXR, or images with a labels.csv):</p><pre>{lines}</pre>'
 
-# %% ../nbs/15_demo.ipynb #ec8399f1
+# %% ../nbs/15_demo.ipynb #ac9c2dc2
 def demo(
     out:str|Path='runs/demo', # folder to write
     n:int=800, # images to draw
@@ -163,11 +163,14 @@ def demo(
     say('classifier'); run = train(cohort, out/'classifier')
     say('test'); ev = test(run, cohort, 'test')
     say('triage'); tri = _triage(cohort, out/'triage')
-    say('detector'); where = test_detector(train_detector(cohort, out/'detector', weights=str(run), epochs=3, freeze=3, channels=64, hidden=128), cohort)
+    say('detector'); where = test_detector(train_detector(cohort, out/'detector', weights=str(run), labels=[l for l in _LOCATED if l in set(cohort.table('boxes').label)], **_DETECTOR), cohort)
     say('page')
     with written(out/'index.html') as f: f.write_text(page(cohort, run, ev, where, tri), encoding='utf-8')
     say('done')
     return f"{table_text(ev.metrics, metrics=SHOWN)}\n\n{box_text(where.metrics, SHOWN_BOXES)}\n\nsynthetic data: no claim about patients follows\n{out/'index.html'}"
+
+_LOCATED = ('Cardiomegaly','Enlarged Cardiomediastinum','Pleural Effusion')
+_DETECTOR = dict(epochs=2, bs=16, freeze=4, channels=64, hidden=64, rois=16, proposals=40) # what a minute allows
 
 def _triage(cohort, out): # a run folder, or None
     from cxr_nb.triage import train_triage
