@@ -332,7 +332,7 @@ def _valid_of(run, rows): # the run's own validation rows, to learn thresholds a
     found = [f.parent for f in Path(run).glob('eval/*-valid/metrics.csv') if (read_json(f.parent/'facts.json') or {}).get('cohort') == read_json(Path(run)/'config.json')['request']['cohort']['hash']]
     return found[0] if found and not rows.subject_id.isin(read_evaluation(found[0]).rows.subject_id).any() else None
 
-# %% ../nbs/07_cnn_train_test.ipynb #9047fedf
+# %% ../nbs/07_cnn_train_test.ipynb #7d0189f1
 def predict(
     run:str|Path, # run folder
     files:list, # DICOM, PNG or JPEG files, or folders of them
@@ -342,9 +342,10 @@ def predict(
     "Score files"
     if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
     net, out = load_run(run), out_csv(out); f = net.facts
-    def one(p, name): return predict_images(net, read_grey(p, size=f['size'], geometry=f['geometry'], policy=policy)[0][None], f['tta'])[0].round(6).tolist()
+    def read(p): return read_grey(p, size=f['size'], geometry=f['geometry'], policy=policy)[0]
+    def score(p, name, img): return predict_images(net, img[None], f['tta'])[0].round(6).tolist()
     with Journal(out.with_name(f'{out.stem}-part.jsonl'), run=stamp(run), policy=policy) as kept:
-        got, bad = each_file(files, one, kept, 'predict'); set_aside(got, bad, out)
+        got, bad = each_file(files, read, score, kept, 'predict'); set_aside(got, bad, out)
         df = pd.DataFrame([dict(image_id=i) | dict(zip(f['labels'], p)) for i,p in got.items()]); write_table(out, df)
     df.attrs['rejected'] = bad
     return df

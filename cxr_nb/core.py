@@ -259,22 +259,23 @@ def stamp(
     "What tells whether models are still the same"
     return [[p.relative_to(folder).as_posix(), (s := p.stat()).st_size, s.st_mtime_ns] for p in sorted(Path(folder).glob('**/*.safetensors'))]
 
-# %% ../nbs/00_core.ipynb #f5fb5617
+# %% ../nbs/00_core.ipynb #e61bcb21
 def each_file(
     files:list, # files, or folders of them
-    one, # path and image_id -> what is to be known of it; with a `Journal`, as JSON has it
+    read, # path -> what it holds; a ValueError or an OSError means that it can not be read
+    then=None, # path, image_id and what it holds -> what is to be known of it; with a `Journal`, as JSON has it
     kept:dict=None, # a `Journal`, to go on after an interruption
-    what:str='read' # name of the bar
+    bar:str='read' # name of the bar
 )->tuple: # image_id -> what is known of it, in order; and a list of path and reason of what could not be read
-    "Do something with every file"
+    "Read every file, and do something with it"
     paths, kept, got, bad = [p for a in map(Path, files) for p in (sorted(q for q in a.rglob('*') if q.is_file()) if a.is_dir() else [a])], {} if kept is None else kept, {}, []
     if not paths: raise FileNotFoundError(f"no files in {', '.join(map(str, files))}")
     twice = {s for s,n in Counter(p.stem for p in paths).items() if n > 1}
-    for p in progress(paths, what):
+    for p in progress(paths, bar):
         name = p.as_posix() if p.stem in twice else p.stem
-        try:
-            if (key := f'{p.as_posix()}@{p.stat().st_mtime_ns}') not in kept: kept[key] = one(p, name)
+        try: new = (key := f'{p.as_posix()}@{p.stat().st_mtime_ns}') not in kept; what = read(p) if new else None
         except (ValueError, OSError) as e: bad.append(dict(path=str(p), reason=' '.join(str(e).split()))); continue
+        if new: kept[key] = then(p, name, what) if then else what
         got[name] = kept[key]
     return got, bad
 

@@ -852,12 +852,14 @@ def detect_card(
         '| finding | AP at IoU 0.4 | sensitivity at one false mark an image | boxes |', '|---|---|---|---|', *rows, '', *(['The validation images also chose the epoch and the thresholds, so these numbers are optimistic; cxr_detect_test measures on others.', ''] if e.name.endswith('-valid') else []),
         '## Limits', '', 'No medical device: for research and teaching. A film without a box is not a normal film. Other hospitals, machines and populations differ.'])+'\n'
 
-# %% ../nbs/10_detection.ipynb #7f25a982
-def _film(path, name, nets, scales, fuse, policy, model): # what is known of one film: rows, cols, p of the gate, boxes
+# %% ../nbs/10_detection.ipynb #36005668
+def _read_film(path, f, policy, model): # the film, rows and cols, and what the gate says
     from cxr_nb.triage import triage
-    f = nets[0].facts; img, info = read_grey(path, size=f['size'], geometry=f['geometry'], policy=policy)
-    row = dict(image_id=name, rows=info['rows'], cols=info['cols'], p=float(triage(model, [path], policy=policy).p.iloc[0]) if model else None)
-    d, n = _opinions(nets, img[None], scales); d = join_boxes(_on_film(d, pd.DataFrame([row]), f['size'], f['geometry']), n, fuse)
+    img, info = read_grey(path, size=f['size'], geometry=f['geometry'], policy=policy)
+    return img, dict(rows=info['rows'], cols=info['cols'], p=float(triage(model, [path], policy=policy).p.iloc[0]) if model else None)
+
+def _found(path, name, film, nets, scales, fuse): # what is known of one film, its boxes too
+    f, (img, row) = nets[0].facts, film; row |= dict(image_id=name); d, n = _opinions(nets, img[None], scales); d = join_boxes(_on_film(d, pd.DataFrame([row]), f['size'], f['geometry']), n, fuse)
     return row | dict(boxes=d.drop(columns='image_id').to_dict('records'))
 
 def detect_files(
@@ -874,7 +876,7 @@ def detect_files(
     from cxr_nb.triage import load_triage, gate as taken_back
     nets, out, scales, model = _models(run), out_csv(out), _scales(scales), load_triage(gate) if gate else None
     with Journal(out.with_name(f'{out.stem}-part.jsonl'), runs=[_which(r) for r in (run if isinstance(run, (list,tuple)) else [run])], gate=model and model.facts, how=[scales, fuse, policy]) as kept:
-        got, bad = each_file(files, partial(_film, nets=nets, scales=scales, fuse=fuse, policy=policy, model=model), kept, 'detect'); set_aside(got, bad, out)
+        got, bad = each_file(files, partial(_read_film, f=nets[0].facts, policy=policy, model=model), partial(_found, nets=nets, scales=scales, fuse=fuse), kept, 'detect'); set_aside(got, bad, out)
         rows = pd.DataFrame(got.values()); d = pd.DataFrame([b | dict(image_id=r['image_id']) for r in got.values() for b in r['boxes']], columns=['image_id','label','score',*BOX])
         if model: d = taken_back(d, rows[['image_id','p']], model.threshold)
         write_table(out.with_name(f'{out.stem}-boxes.csv'), d.round(dict(score=6) | dict.fromkeys(BOX, 2)))

@@ -163,7 +163,7 @@ def load_onnx(
     facts = {k: json.loads(v) for k,v in words.items()}
     return (OnnxDetector if facts['kind'] == 'detector' else OnnxClassifier)(run, facts)
 
-# %% ../nbs/10a_export.ipynb #5c405fb4
+# %% ../nbs/10a_export.ipynb #a3dc7c11
 class OnnxModel:
     "What classifier and detector share"
     def __init__(self,
@@ -185,7 +185,7 @@ class OnnxModel:
         "Score files"
         if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
         out = out if out is None else out_csv(out)
-        got, bad = each_file(files, lambda p, name: self.rows(*read_grey(p, size=self.size, geometry=self.facts['geometry'], policy=policy)), what='predict'); set_aside(got, bad, out)
+        got, bad = each_file(files, lambda p: read_grey(p, size=self.size, geometry=self.facts['geometry'], policy=policy), lambda p, name, got: self.rows(*got), bar='predict'); set_aside(got, bad, out)
         df = self.table([dict(image_id=i) | r for i,rows in got.items() for r in rows]); df.attrs = dict(rejected=bad, films=len(got))
         if out is not None: write_table(out, df)
         return df

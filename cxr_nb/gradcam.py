@@ -177,7 +177,7 @@ def with_scale(
     write(title, u//2, int(1.5*u), px); write('max', w+3*u//2+u//4, pad+3*u//4, 3*u//4); write('0', w+3*u//2+u//4, h+pad-u//4, 3*u//4)
     return out
 
-# %% ../nbs/08_gradcam.ipynb #5ad217e9
+# %% ../nbs/08_gradcam.ipynb #cab03571
 def heatmaps(
     run:str|Path, # run folder
     files:list, # DICOM, PNG or JPEG files, or folders of them
@@ -190,11 +190,10 @@ def heatmaps(
     "Draw heat maps on the films themselves"
     net, out = load_run(run), out_folder(out); f = net.facts
     want = None if labels is None else resolve_labels(labels, f['labels'])
-    def one(path, name):
-        img = read_grey(path, size=f['size'], geometry=f['geometry'], policy=policy)[0][None]
-        return _draw_film(path, name, predict_images(net, img, f.get('tta', 1))[0], cams(net, img, want, method, level)[0], f, want, out, policy)
+    def read(p): return read_grey(p, size=f['size'], geometry=f['geometry'], policy=policy)[0][None]
+    def draw(p, name, img): return _draw_film(p, name, predict_images(net, img, f.get('tta', 1))[0], cams(net, img, want, method, level)[0], f, want, out, policy)
     with Journal(out/'part.jsonl', run=stamp(run), want=want, how=[method, level, policy]) as kept:
-        got, bad = each_file(files, one, kept, 'heat maps of films'); set_aside(got, bad)
+        got, bad = each_file(files, read, draw, kept, 'heat maps of films'); set_aside(got, bad)
         df = pd.DataFrame([r for rows in got.values() for r in rows], columns=['image_id','label','p','threshold','x','y','evidence','file']); write_table(out/'heatmaps.csv', df)
     df.attrs['rejected'] = bad
     return df

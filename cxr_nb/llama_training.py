@@ -686,7 +686,7 @@ def test_reports(
     if (Path(run)/'card.md').is_file(): _write_card(run)
     return ev
 
-# %% ../nbs/13_llama_training.ipynb #69918964
+# %% ../nbs/13_llama_training.ipynb #a4428c40
 def draft(
     run:str|Path, # run folder
     files:list, # DICOM, PNG or JPEG files, or folders of them
@@ -698,10 +698,11 @@ def draft(
     "Write draft reports on files"
     if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
     net, processor, config, conf = load_report_run(run); out, f, how = out_csv(out), conf['request']['cohort'], _way(temperature, min_p, config.max_new_tokens)
-    def one(p, name): return _answers(net, processor, [read_grey(p, size=f['size'], geometry=f['geometry'], policy=policy)[0]], config.instruction, how)[0]
+    def read(p): return read_grey(p, size=f['size'], geometry=f['geometry'], policy=policy)[0]
+    def write(p, name, img): return _answers(net, processor, [img], config.instruction, how)[0]
     facts = read_json(Path(run)/'data.json') if (Path(run)/'data.json').is_file() else {}; note = 'draft by a program, not read by a radiologist' + ('; the program learnt from drawn images' if facts.get('synthetic') else '')
     with Journal(out.with_name(f'{out.stem}-part.jsonl'), run=stamp(run), how=[policy, temperature, min_p]) as kept:
-        got, bad = each_file(files, one, kept, 'draft'); set_aside(got, bad, out)
+        got, bad = each_file(files, read, write, kept, 'draft'); set_aside(got, bad, out)
         df = pd.DataFrame([dict(image_id=i, report=text + ' [cut off]'*cut, cut=cut, note=note) for i, (text, _, cut) in got.items()]); write_table(out, df)
     df.attrs['rejected'] = bad
     return df

@@ -42,7 +42,7 @@ def read_runs(
     if (twice := [n for n in names if names.count(n) > 1]): raise ValueError(f'{twice[0]} is named twice')
     return {n: (read_box_evaluation if (f/'detections.parquet').is_file() else read_evaluation)(f) for n,f in zip(names, found)}
 
-# %% ../nbs/14_results_analysis.ipynb #cb6eab0b
+# %% ../nbs/14_results_analysis.ipynb #55b2baf7
 ID_NAMES = ('image_id','Image Index','dicom_id','filename','image','path')
 WHO_NAMES = ('subject_id','Patient ID','patient_id','PatientID')
 
@@ -63,7 +63,8 @@ def read_predictions(
     "Probabilities of another program"
     df, name = read_table(path), Path(path).name; key = _column(df, ID_NAMES, name)
     if {'label','p'} <= set(df): df = df.pivot_table(index=key, columns='label', values='p').reset_index()
-    p = df[[c for c in df if c != key and pd.api.types.is_float_dtype(df[c])]].set_axis(bare_id(df[key]))
+    named = [c for c in df if re.match('(prob|p|score)_', str(c))] # where these are, other numbers (an age) are none
+    p = df[[c for c in named or df if c != key and pd.api.types.is_float_dtype(df[c])]].set_axis(bare_id(df[key]))
     if not p.shape[1]: raise ValueError(f'{name} holds no probabilities: none of its columns is a number with a fraction')
     if (bad := p.columns[((p < 0) | (p > 1)).any()]).size: raise ValueError(f'{name}: column {bad[0]} has values such as {p[bad[0]].abs().max():g}; expected probabilities from 0 to 1. Are these logits?')
     if (n := p.index.duplicated().sum()): raise ValueError(f'{name} names {n:,} images more than once, such as {p.index[p.index.duplicated()][0]}')

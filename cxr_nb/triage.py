@@ -399,7 +399,7 @@ def _draw(out, folder, rows, got, model, sets, g):
     for name,(draw,size) in how.items():
         fig, ax = plt.subplots(figsize=size, layout='constrained'); draw(ax); fig.savefig(folder/'figures'/f'{name}.png', dpi=100, bbox_inches='tight'); plt.close(fig)
 
-# %% ../nbs/09_triage.ipynb #9c203a34
+# %% ../nbs/09_triage.ipynb #86cdcff7
 def load_triage(
     run:str|Path # a run folder of `train_triage`
 )->Triage:
@@ -420,7 +420,7 @@ def _file_row(path, policy, size, geometry):
 
 def _file_table(files, policy, size, geometry):
     "Files as a table, and what could not be read"
-    got, bad = each_file(files, lambda p, name: _file_row(p, policy, size, geometry), what='triage'); set_aside(got, bad)
+    got, bad = each_file(files, lambda p: _file_row(p, policy, size, geometry), bar='triage'); set_aside(got, bad)
     return pd.DataFrame([r | dict(image_id=i) for i,r in got.items()]), bad
 
 # %% ../nbs/09_triage.ipynb #312c860e
