@@ -4,12 +4,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-slow docs lab sync save lock clean
+.PHONY: help setup demo test test-slow docs bench lab sync save lock clean
 help:
 	@echo "make demo       the whole idea on drawn radiographs; writes runs/demo/index.html"
 	@echo "make test       library in sync, notebooks run, docs rendered, links checked"
 	@echo "make test-slow  the same with the slow cells and the tutorials"
 	@echo "make docs       the docs site, in _docs/"
+	@echo "make bench      ratios against other libraries, turn by turn; writes benchmarks/results/bench.csv"
 	@echo "make lab        JupyterLab on nbs/"
 	@echo "make sync       export the library from the notebooks, clean them, write README.md"
 	@echo "make save       run the notebooks and keep their outputs (one: make save NB=04_metrics)"
@@ -36,6 +37,10 @@ test-slow: setup
 
 docs: setup
 	@$(BIN)/python tools/docs.py
+
+bench: setup
+	@PATH="$(BIN):$$PATH" uv pip install --quiet --python $(BIN)/python --editable '.[bench,onnx]'
+	@$(BIN)/python benchmarks/bench.py
 
 lab: setup
 	@$(BIN)/jupyter lab nbs

@@ -4,7 +4,7 @@
     python benchmarks/bench_export.py [--rounds 15] [--out benchmarks/results/export.csv]
 
 DenseNet-121 and ResNet-18 take a film of 224 pixels, Faster R-CNN (ResNet-50 with a pyramid, v2, heads of torchvision's size) one of 512. Usual is the network itself in float32, as `open_network` and `in_float32` give it, in
-inference mode; it computes channels last, which is faster by itself. The row `bfloat16` is the network in that precision, as `detect_files` runs it where the processor multiplies it; `openvino` rows are left out with a
+inference mode; it computes channels last, which is faster by itself, so the classifiers' rows are also given against the same network with channels first, as it comes from timm (`usual` says which; what is to be reached is against that). The row `bfloat16` is the network in that precision, as `detect_files` runs it where the processor multiplies it; `openvino` rows are left out with a
 sentence where OpenVINO is not installed. Weights are random; the detector's bar is set so that no more boxes are left than a trained one finds.
 All sides run in one thread of one process and are timed in CPU seconds, turn by turn, so that a busy machine slows all; a ratio is the median over the turns, with the least and the largest. Only ratios mean anything. `difference` is
 the largest of a probability from the float32 network, or of a box's corner in pixels, with the share of boxes that only one side has. In bfloat16 it says little
@@ -40,9 +40,16 @@ def asked(net, x, half=False):
         with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16, enabled=half and net.facts.get('kind') != 'detector'): return one(x)
     return call
 
+def first(net, x):
+    "The same network with channels first"
+    def call():
+        with torch.inference_mode(): return net.head(net.body(((x.float() - net.mean)/net.std).contiguous()))
+    return call
+
 def sides(net, file, x, imgs):
     "Name to a call, and how far its answer is from the network's"
-    yield 'network', asked(net, x), {}
+    yield 'network, float32', asked(net, x), {}
+    if net.facts.get('kind') != 'detector': yield 'network, float32, channels first', first(net, x), {}
     if gains_by_bf16(): yield 'bfloat16', asked(net, x, True), {}
     for e in ENGINES:
         if e != 'onnxruntime' and not importlib.util.find_spec('openvino'): print(f'{e} is left out, since OpenVINO is not installed'); continue
@@ -61,12 +68,15 @@ def measure(name, net, folder, rounds):
     imgs = film(net.facts['size']); file = export_onnx(net, folder/'model.onnx'); calls = {k: (f,g) for k,f,g in sides(net, file, torch.from_numpy(imgs)[:,None], imgs)}
     for f,_ in calls.values(): f(); f()
     turns = pd.DataFrame([{k: cpu(f) for k,(f,_) in calls.items()} for _ in range(rounds)])
-    for k,(_,gap) in list(calls.items())[1:]:
-        r = turns.network/turns[k]; reach = REACH.get((name, k), '')
-        print(f'{name:28} {net.facts["size"]} {k:14} {r.median():5.2f} [{r.min():.2f}, {r.max():.2f}] times faster, to reach {reach or "-"}', flush=True)
-        yield dict(network=name, size=net.facts['size'], usual='network, float32', ours=k, ratio=f'{r.median():.2f}', least=f'{r.min():.2f}', largest=f'{r.max():.2f}', reach=reach, n=rounds,
-                   difference=f"{gap.get('p', gap.get('px')):.0e}" if gap else '', boxes_alone=f"{gap['alone']:.2f}" if 'alone' in gap else '', threads=1, machine=processor(),
-                   versions=' '.join(f'{n} {v}' for n,v in versions('torch','torchvision','timm','onnx','onnxruntime','openvino').items()))
+    usual = [k for k in calls if k.startswith('network')]
+    for base in usual:
+        for k,(_,gap) in calls.items():
+            if k in usual: continue
+            r = turns[base]/turns[k]; reach = REACH.get((name, k), '') if base == usual[-1] else ''
+            print(f'{name:28} {net.facts["size"]} {k:14} against {base:33} {r.median():5.2f} [{r.min():.2f}, {r.max():.2f}] times faster, to reach {reach or "-"}', flush=True)
+            yield dict(network=name, size=net.facts['size'], usual=base, ours=k, ratio=f'{r.median():.2f}', least=f'{r.min():.2f}', largest=f'{r.max():.2f}', reach=reach, n=rounds,
+                       difference=f"{gap.get('p', gap.get('px')):.0e}" if gap else '', boxes_alone=f"{gap['alone']:.2f}" if 'alone' in gap else '', threads=1, machine=processor(),
+                       versions=' '.join(f'{n} {v}' for n,v in versions('torch','torchvision','timm','onnx','onnxruntime','openvino').items()))
 
 def main(rounds, out):
     warnings.simplefilter('ignore')

@@ -1,18 +1,19 @@
 """How well a detector learns to locate the phantom's findings, and what of it holds for faint ones. Everything here is synthetic.
 
-    python benchmarks/detect_phantom.py WORK [--minutes 30] [--epochs N] [--size 256] [--body efficientnet_lite0] [--weights imagenet] [--n 2000] [--more] [--jobs 2]
+    python benchmarks/detect_phantom.py WORK [--minutes 30] [--first 6] [--epochs N] [--size 256] [--body efficientnet_lite0] [--weights imagenet] [--n 2000] [--more] [--jobs 2]
 
-Draws `standard`, seed 0, into WORK/all (or takes what benchmarks/phantom_learn.py drew there), with its boxes as the truth of all 16 findings, and trains one detector on the training split. Without `--epochs` their number follows from `--minutes`:
+Draws `standard`, seed 0, into WORK/all (or takes what benchmarks/phantom_learn.py drew there), with its boxes as the truth of all 16 findings, and trains one detector on the training split. With `--first` it starts from a classifier that has learnt the reports' labels of the same training split at 160 pixels for so many epochs, which counts as well. Without `--epochs` their number follows from `--minutes`:
 a few steps and validation images are timed first, and the whole one-cycle training is laid out to fit. Then all films of the test split are scored. For each finding: the AP at IoU 0.4 with its interval by patients, and the same for the thirds of its
 boxes by contrast to noise (a third is scored as if the other two's boxes were not there: marks on them are left out). Macro: the mean over the findings with at least 50 test boxes. `--more` also scores all films of seed 1, other patients, ten times
-as many boxes as a test split has of a rare finding. Started again it goes on where it stopped. Writes results/detect_phantom.csv.
+as many boxes as a test split has of a rare finding. `minutes` is by the clock, `cpu_minutes` the processor's time over the number of threads, which other work beside it changes less. Started again it goes on where it stopped. Writes results/detect_phantom.csv.
 """
 import argparse, time
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from cxr_nb import phantom
+from cxr_nb.cnn_train_test import train
 from cxr_nb.boxes import BOX, box_table, iou, match_boxes
-from cxr_nb.core import Cohort, read_json, read_table, write_json, write_table
+from cxr_nb.core import PRESETS, Cohort, read_json, read_table, write_json, write_table
 from cxr_nb.detection import BoxAugment, BoxDataset, DetectConfig, _optimizer, batches, box_truth, find_boxes, new_detector, test_detector, train_detector, train_epoch, valid_loss
 from cxr_nb.preprocessing import preprocess
 
@@ -41,6 +42,16 @@ def planned(c, cfg, minutes):
     print(f'{took[-1]:.2f} s a step of {cfg.bs} images, {epoch:.0f} s an epoch of {len(steps)} steps: {n} epochs in {minutes:g} minutes', flush=True)
     return n
 
+def classifier(work, n, epochs, jobs):
+    "A classifier of the same training split, to start from"
+    return train(cohort(work, 'all', n, 160, jobs, 0), work/f'detect_first_{epochs}', **PRESETS['nih_baseline']['train'] | dict(epochs=epochs, patience=epochs, tta=1))
+
+def spent(facts, plan, what):
+    "Do something, and add its minutes to what was spent"
+    start, cpu = time.monotonic(), time.process_time(); out = what()
+    for k, v in dict(seconds=time.monotonic() - start, cpu=(time.process_time() - cpu)/torch.get_num_threads()).items(): facts[k] += v
+    write_json(plan, facts); return out
+
 def by_thirds(ev, contrast):
     "Truth, detections and labels with a label a finding and third"
     b = ev.truth.merge(contrast, on=['image_id','label',*BOX]); b['third'] = (b.groupby('label').cnr.rank(pct=True, method='first')*3 - 1e-9).astype(int).clip(0, 2)
@@ -63,23 +74,22 @@ def table(ev, contrast, prefix=''):
     if many: out.loc['macro', ['value','lo','hi','boxes']] = [*get((keep(ev.truth), keep(ev.detections)), many).loc['macro', ['value','lo','hi']], out.boxes[many].sum()]; out.loc['macro', list(THIRDS)] = out.loc[many, list(THIRDS)].mean()
     return out.rename(columns=lambda k: prefix + k)
 
-def main(work, minutes, epochs, size, n, more, jobs, **options):
-    c = cohort(work, 'all', n, size, jobs, 0)
-    run = work/f"detect_{options['body']}_{size}_{Path(options['weights']).stem}"; plan = work/f'{run.name}.json'
-    cfg = DetectConfig(**options, patience=99)
-    if not plan.is_file(): write_json(plan, dict(epochs=epochs or planned(c, cfg, minutes), seconds=0.))
-    facts = read_json(plan); start = time.monotonic()
-    train_detector(c, run, epochs=facts['epochs'], patience=99, **options); facts['seconds'] += time.monotonic() - start; write_json(plan, facts)
-    print(f"{facts['epochs']} epochs, {facts['seconds']/60:.1f} minutes on {torch.get_num_threads()} threads; {c.path}", flush=True)
+def main(work, minutes, first, epochs, size, n, more, jobs, **options):
+    c = cohort(work, 'all', n, size, jobs, 0); run = work/f"detect_{options['body']}_{size}_{f'first{first}' if first else Path(options['weights']).stem}"; plan = work/f'{run.name}.json'
+    facts = read_json(plan) if plan.is_file() else dict(epochs=epochs, seconds=0., cpu=0.)
+    if first: cohort(work, 'all', n, 160, jobs, 0); options['weights'] = str(spent(facts, plan, lambda: classifier(work, n, first, jobs)))
+    if not facts['epochs']: facts['epochs'] = planned(c, DetectConfig(**options, patience=99), minutes - facts['seconds']/60); write_json(plan, facts)
+    spent(facts, plan, lambda: train_detector(c, run, epochs=facts['epochs'], patience=99, **options))
+    print(f"{facts['epochs']} epochs, with the start {facts['seconds']/60:.1f} minutes by the clock and {facts['cpu']/60:.1f} of the processor on {torch.get_num_threads()} threads; {c.path}", flush=True)
     print(read_table(run/'history.csv').round(4).to_string(index=False), flush=True)
     out = table(test_detector(run, c), cnr(work, 'all'))
     if more: out = out.join(table(test_detector(run, cohort(work, 'more', n, size, jobs, 1), 'all'), cnr(work, 'more'), 'more_'), how='outer')
-    out = out.round(4).rename_axis('label').reset_index().assign(body=options['body'], size=size, epochs=facts['epochs'], minutes=round(facts['seconds']/60, 1))
+    out = out.round(4).rename_axis('label').reset_index().assign(body=options['body'], size=size, first=first, epochs=facts['epochs'], minutes=round(facts['seconds']/60, 1), cpu_minutes=round(facts['cpu']/60, 1))
     write_table(Path(__file__).parent/'results'/'detect_phantom.csv', out); print(out.to_string(index=False))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    a.add_argument('work', type=Path, help='folder for phantoms, cohorts and runs'); a.add_argument('--minutes', type=float, default=30, help='for the training, by the clock'); a.add_argument('--epochs', type=int, default=0, help='instead of --minutes')
+    a.add_argument('work', type=Path, help='folder for phantoms, cohorts and runs'); a.add_argument('--minutes', type=float, default=30, help='for the training, by the clock'); a.add_argument('--first', type=int, default=0, help='epochs of a classifier to start from'); a.add_argument('--epochs', type=int, default=0, help='instead of --minutes')
     a.add_argument('--size', type=int, default=256, help='pixels a side'); a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--more', action='store_true', help='score all films of seed 1 as well'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
     d = DetectConfig()
     for k, what in dict(family='faster_rcnn or retinanet', body='see cxr_detect_train', weights='imagenet, none or a .safetensors file', lr='largest rate of the heads', body_lr="the body's share of it", bs='images a step', freeze='stages kept', norm='batch or frozen', balance='see cxr_detect_train', channels='of the pyramid', hidden='units of the head').items():

@@ -6,7 +6,7 @@
 __all__ = ['run_command', 'command', 'cxr_phantom', 'cxr_blind', 'cxr_download', 'cxr_preprocess', 'cxr_join', 'cxr_describe',
            'cxr_features', 'cxr_train', 'cxr_tune', 'cxr_test', 'cxr_triage', 'cxr_detect_train', 'cxr_detect_test',
            'cxr_detect', 'cxr_export', 'cxr_seed_table', 'cxr_report_train', 'cxr_report_test', 'cxr_report',
-           'cxr_analyse', 'cxr_predict', 'cxr_demo']
+           'cxr_analyse', 'cxr_predict', 'cxr_doctor', 'cxr_demo']
 
 # %% ../nbs/16_cli.ipynb #77db6bf2
 import difflib, json, os, sys
@@ -483,7 +483,7 @@ def cxr_report_train(
     from cxr_nb.llama_training import train_reports
     print(train_reports(**kw))
 
-# %% ../nbs/16_cli.ipynb #d9fdcb4b
+# %% ../nbs/16_cli.ipynb #9f0971d4
 @command
 def cxr_report_test(
     run:str, # run folder
@@ -506,14 +506,21 @@ def cxr_report(
     policy:str='refuse', # what is no chest radiograph: refuse or keep
     temperature:float=0., # 0: the likeliest token each time
     min_p:float=0., # of random words
+    check:str=None, # run folder of a classifier: write beside each draft which sentences it supports and contradicts
+    detector:str=None, # with check, run folder of a detector: the sides of its boxes count too
     config:str=None # preset, or JSON file with a section report
 ):
     "Write draft reports on files; a draft is no report until a radiologist has read the image"
-    kw = dict(locals()); kw.pop('config')
+    kw = dict(locals()); check, detector, _ = (kw.pop(k) for k in ('check','detector','config'))
+    if detector and not check: raise ValueError('--detector adds to --check; name a classifier there as well')
     from cxr_nb.llama_training import draft
     df = draft(**kw); bad = df.attrs['rejected']
     for b in bad: print(f"not read: {b['path']}: {b['reason']}", file=sys.stderr)
     print(f'{len(df):,} drafts in {out}' + (f', {len(bad):,} files not read' if bad else ''))
+    if check:
+        from cxr_nb.report_check import check_drafts
+        n = check_drafts(out, files, check, detector, policy)[['supported','contradicted','undecided']].sum()
+        print('sentences: ' + ', '.join(f'{v:,} {k}' for k, v in n.items()) + f"; to be read in {Path(out).with_suffix('.html')}")
 
 # %% ../nbs/16_cli.ipynb #9ca45248
 @command
@@ -552,6 +559,15 @@ def cxr_predict(
     if folder:
         from cxr_nb.gradcam import heatmaps as draw
         print(f'{len(draw(run, files, folder, policy=policy)):,} heat maps in {folder}; where they point is no measure of how far to trust a score')
+
+# %% ../nbs/16_cli.ipynb #96866133
+@command
+def cxr_doctor(
+    folder:str='.' # where runs are to be written
+):
+    "What this machine can do, and what to install for the rest"
+    from cxr_nb.doctor import doctor
+    print(doctor(folder))
 
 # %% ../nbs/16_cli.ipynb #e25aaa23
 @command

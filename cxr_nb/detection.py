@@ -852,7 +852,7 @@ def detect_card(
         '| finding | AP at IoU 0.4 | sensitivity at one false mark an image | boxes |', '|---|---|---|---|', *rows, '', *(['The validation images also chose the epoch and the thresholds, so these numbers are optimistic; cxr_detect_test measures on others.', ''] if e.name.endswith('-valid') else []),
         '## Limits', '', 'No medical device: for research and teaching. A film without a box is not a normal film. Other hospitals, machines and populations differ.'])+'\n'
 
-# %% ../nbs/10_detection.ipynb #36005668
+# %% ../nbs/10_detection.ipynb #c23dcb40
 def _read_film(path, f, policy, model): # the film, rows and cols, and what the gate says
     from cxr_nb.triage import triage
     img, info = read_grey(path, size=f['size'], geometry=f['geometry'], policy=policy)
@@ -870,7 +870,7 @@ def detect_files(
     scales:tuple=None, # input sizes to look at, px; None: the training size alone
     fuse:str='wbf', # how several opinions are joined
     policy:str='refuse' # what is no chest radiograph: refuse or keep
-)->pd.DataFrame: # the boxes, in pixels of the files; `.attrs` counts films and lists what could not be read, as does a table beside `out`
+)->pd.DataFrame: # the boxes, in pixels of the files; `.attrs` counts films, holds their frames and lists what could not be read, as does a table beside `out`
     "Boxes on files"
     if policy not in ('refuse','keep'): raise ValueError(f'policy is {policy!r}; it must be one of refuse, keep')
     from cxr_nb.triage import load_triage, gate as taken_back
@@ -881,7 +881,7 @@ def detect_files(
         if model: d = taken_back(d, rows[['image_id','p']], model.threshold)
         write_table(out.with_name(f'{out.stem}-boxes.csv'), d.round(dict(score=6) | dict.fromkeys(BOX, 2)))
         write_submission(out, d, rows, Gate(rows.set_index('image_id').p, model.threshold, 1.) if model else None)
-    d.attrs = dict(rejected=bad, films=len(rows))
+    d.attrs = dict(rejected=bad, films=len(rows), frames=rows[['image_id','rows','cols']].to_dict('list'))
     return d
 
 def _which(run): return secrets.token_hex(8) if isinstance(run, Detector) else stamp(run) # a model that lies in no file can not be told again

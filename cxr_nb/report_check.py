@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['LEAN', 'PLACED', 'TEXT', 'ASPECTS', 'CHECKED', 'VERDICTS', 'MARKS', 'LIES', 'told', 'Claim', 'claims_of', 'common',
            'scored', 'Cut', 'fit_cuts', 'side_of', 'placed', 'report_texts', 'fit_boxes', 'told_study', 'check_report',
-           'sentence_verdicts', 'left_out', 'verdict_html', 'check_reports', 'save_rules', 'read_rules', 'plant_lies',
-           'lie_rows', 'verdict_table', 'plot_verdicts', 'trade_table', 'plot_trade']
+           'sentence_verdicts', 'left_out', 'verdict_html', 'check_reports', 'save_rules', 'read_rules', 'check_drafts',
+           'drafts_html', 'plant_lies', 'lie_rows', 'verdict_table', 'plot_verdicts', 'trade_table', 'plot_trade']
 
-# %% ../nbs/13a_report_check.ipynb #6275910b
+# %% ../nbs/13a_report_check.ipynb #fec5a3bf
 import html, secrets
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from scipy.stats import beta
 from .beam import rng_of
 from .boxes import BOX
 from .cases import FINDINGS, wish
-from .core import CHEXPERT_LABELS, METRIC_COLUMNS, Evaluation, crosswalk, long_predictions, n_seen, need_columns, read_json, salted, seen_rows, suggest, wide_predictions, write_json
+from .core import CHEXPERT_LABELS, METRIC_COLUMNS, Evaluation, crosswalk, long_predictions, n_seen, need_columns, read_evaluation, read_json, read_table, salted, seen_rows, suggest, wide_predictions, write_json, write_table, written
 from .metrics import FEW
 from .phantom import said_of
 from .report_scores import ERRORS, GRADES, Told, tell
@@ -427,6 +427,51 @@ def read_rules(
     cuts = pd.DataFrame([Cut(**{k: v for k, v in r.items() if k != 'label'}) for r in d['cuts']], columns=Cut._fields); cuts.insert(0, 'label', [r['label'] for r in d['cuts']])
     cuts.attrs = {k: v for k, v in d.items() if k not in ('cuts','boxes')}
     return cuts, d['boxes'] and _infinite(d['boxes'])
+
+# %% ../nbs/13a_report_check.ipynb #eb43ee76
+def _valid_of(run, how): # its newest evaluation of validation films
+    found = sorted(Path(run).glob('eval/*-valid/metrics.csv'), key=lambda f: f.stat().st_mtime)
+    if not found: raise FileNotFoundError(f'{run} has no evaluation of validation films, which says how far it may be trusted; {how} makes one')
+    return found[-1].parent
+
+def _boxes_on(detector, files, out, policy): # boxes of files as an evaluation without truth, and what they may decide
+    from cxr_nb.box_results import BoxEvaluation, read_box_evaluation
+    from cxr_nb.detection import detect_files
+    rules = fit_boxes(read_box_evaluation(_valid_of(detector, f'cxr_detect_test {detector} --cohort COHORT --split valid'))); d = detect_files(detector, files, out, policy=policy)
+    return BoxEvaluation(Path(), pd.DataFrame(d.attrs['frames']), d, d, d), rules
+
+def check_drafts(
+    drafts:str|Path, # CSV of `draft`: image_id report
+    files:list, # what was drafted on
+    classifier:str|Path, # run folder that holds an evaluation of its validation films
+    detector:str|Path=None, # likewise; None: side, place and size stay open
+    policy:str='refuse', # what is no chest radiograph: refuse or keep
+    **kwargs # further arguments of `fit_cuts`
+)->pd.DataFrame: # the drafts with supported, contradicted, undecided (sentences) and not_mentioned (findings), written back; claims beside it, and a page
+    "Write beside each draft what models see on its film"
+    from cxr_nb.cnn_train_test import predict
+    drafts = Path(drafts); df = read_table(drafts, need=['image_id','report']); beside = lambda what: drafts.with_name(f'{drafts.stem}-{what}')
+    cuts = fit_cuts(read_evaluation(_valid_of(classifier, f'cxr_test {classifier} --cohort COHORT --split valid')), **kwargs)
+    p = predict(classifier, files, beside('probabilities.csv'), policy).set_index('image_id'); boxes, rules = _boxes_on(detector, files, beside('boxes.csv'), policy) if detector else (None, None)
+    t = check_reports(df, p, cuts, boxes, rules); n = sentence_verdicts(t).pivot_table(index='image_id', columns='verdict', aggfunc='size', fill_value=0)
+    counts = n.reindex(index=df.image_id, columns=[k for k in MARKS], fill_value=0).astype(int)
+    df = df.drop(columns=[*MARKS, 'not_mentioned'], errors='ignore').join(counts, on='image_id').assign(not_mentioned=[', '.join(left_out(r.report, p.loc[r.image_id], cuts)) if r.image_id in p.index else '' for r in df.fillna({'report':''}).itertuples()])
+    write_table(beside('verdicts.csv'), t.round(dict(p=4))); write_table(drafts, df)
+    with written(drafts.with_suffix('.html')) as f: f.write_text(drafts_html(df, t), encoding='utf-8')
+    return df
+
+# %% ../nbs/13a_report_check.ipynb #71973cba
+_PAGE = 'body{font:16px/1.6 system-ui,sans-serif;max-width:52em;margin:2em auto;padding:0 1em;color:#111;background:#fff}h2{font-size:1em;overflow-wrap:anywhere;margin:2em 0 .3em}.note{border-left:4px solid #D55E00;padding-left:1em}@media print{article{break-inside:avoid}}'
+
+def drafts_html(
+    drafts:pd.DataFrame, # image_id report not_mentioned, optional note
+    table:pd.DataFrame # their claims, from `check_reports`
+)->str: # a page that needs nothing but itself
+    "Drafts with their marks, to be read"
+    by = dict(tuple(table.groupby('image_id'))); none = table.iloc[:0]; notes = list(drafts.note.dropna().unique()) if 'note' in drafts else []
+    part = lambda r: f"<article><h2>{html.escape(str(r.image_id))}</h2>{verdict_html(r.report, by.get(r.image_id, none), legend=False)}" + (f'<p>Not mentioned, though the classifier is sure of it: {html.escape(r.not_mentioned)}</p>' if r.not_mentioned else '') + '</article>'
+    head = '<h1>Drafts, and what models see</h1><p class="note">' + html.escape('. '.join([*notes, 'A mark says whether a classifier agrees with the sentence. It is no diagnosis'])) + '.</p><p>' + '&emsp;'.join(_marked(k, k, '') for k in MARKS) + '</p>'
+    return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Drafts</title><style>{_PAGE}</style></head><body>{head}{"".join(map(part, drafts.fillna({"report":""}).itertuples()))}</body></html>\n'
 
 # %% ../nbs/13a_report_check.ipynb #681d90e7
 def _swapped(s, r): # a finding that is there is called another, at the same place

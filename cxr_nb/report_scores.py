@@ -371,11 +371,11 @@ def phantom_studies(
         if len(fs) >= least: out.append(Told(key, fs, wording.mentions(fs, key)))
     return out
 
-# %% ../nbs/11a_report_scores.ipynb #fd361774
+# %% ../nbs/11a_report_scores.ipynb #55d65e63
 def _say(s, f, v, r): # sentences of one finding: in the findings, in the impression
     how = 'yes' if v > 0 else 'maybe'; pools = wording.pools(f.label, f.kind, how); short = wording.IMPRESSION[how]
     pool = pools[r.integers(len(pools))]
-    return wording.say(pool[r.integers(len(pool))], f), wording.say(short[r.integers(len(short))] + '.', f)
+    return wording.say(pool[r.integers(len(pool))].replace('{tip}', ''), f), wording.say(short[r.integers(len(short))] + '.', f)
 
 def _deny(s, l, r):
     pools = wording.pools(l, '', 'no'); pool = pools[r.integers(len(pools))]

@@ -6,9 +6,9 @@
 __all__ = ['ID_NAMES', 'WHO_NAMES', 'LOWER', 'COMPARED', 'RUN_COLORS', 'IMAGES', 'STYLE', 'evaluation_of', 'read_runs', 'bare_id',
            'read_predictions', 'read_truth', 'outside', 'holm', 'words', 'compare_runs', 'plot_rocs_of', 'plot_scores',
            'confident_errors', 'gallery_html', 'page_html', 'figure_html', 'metrics_html', 'compared_html', 'report',
-           'analyse']
+           'leads_html', 'analyse']
 
-# %% ../nbs/14_results_analysis.ipynb #5d3c69b4
+# %% ../nbs/14_results_analysis.ipynb #2f9dfdde
 import base64, html, io, os, re
 from itertools import combinations
 from pathlib import Path
@@ -17,9 +17,11 @@ from .box_results import BoxEvaluation, read_box_evaluation
 from .boxes import paired_boxes, plot_froc
 from .core import *
 from .core import _plain
+from .llama_training import CONTROLS, ReportEvaluation, plot_leads, read_report_evaluation, verdict
 from .metrics import paired_difference, plot_calibration, plot_forest, plot_roc, score_table
+from .report_results import compare_reports, disagreements, extremes, pairs, pairs_html, plot_disagreement, plot_study_scores, plot_terms, study_scores, terms
 
-# %% ../nbs/14_results_analysis.ipynb #dd218b9b
+# %% ../nbs/14_results_analysis.ipynb #67bbfafc
 def evaluation_of(
     path:str|Path # a run folder, or an evaluation folder
 )->Path: # the evaluation folder
@@ -34,13 +36,14 @@ def evaluation_of(
 
 def read_runs(
     paths:list # run or evaluation folders
-)->dict: # name -> `Evaluation` or `BoxEvaluation`
+)->dict: # name -> `Evaluation`, `BoxEvaluation` or `ReportEvaluation`
     "Read what is to be compared"
     found = [evaluation_of(p) for p in paths]; runs = [f.parent.parent for f in found]
     short = [r.name for r in runs]; long = [f'{r.parent.name}/{r.name}' for r in runs]
     names = [s if short.count(s) == 1 else l if long.count(l) == 1 else f'{l}/{f.name}' for s,l,f in zip(short, long, found)]
     if (twice := [n for n in names if names.count(n) > 1]): raise ValueError(f'{twice[0]} is named twice')
-    return {n: (read_box_evaluation if (f/'detections.parquet').is_file() else read_evaluation)(f) for n,f in zip(names, found)}
+    read = lambda f: read_box_evaluation if (f/'detections.parquet').is_file() else read_report_evaluation if (f/'generated.parquet').is_file() else read_evaluation
+    return {n: read(f)(f) for n,f in zip(names, found)}
 
 # %% ../nbs/14_results_analysis.ipynb #55b2baf7
 ID_NAMES = ('image_id','Image Index','dicom_id','filename','image','path')
@@ -113,8 +116,8 @@ def outside(
     table = score_table(y, p, labels, rows.subject_id.to_numpy(), n_boot=n_boot, seed=seed)
     return write_evaluation(Path(out)/'eval'/'outside-test', rows.reindex(columns=EVAL_COLUMNS), long_predictions(rows.assign(**dict(zip(labels, y.T))), p, labels), table)
 
-# %% ../nbs/14_results_analysis.ipynb #38dc69d6
-LOWER = ('brier','ece') # of these, less is better
+# %% ../nbs/14_results_analysis.ipynb #47c1d69f
+LOWER = ('brier','ece','invented','omitted') # of these, less is better
 
 def holm(
     p # p-values
@@ -137,7 +140,7 @@ def words(
     said = f'better by {a:.3f} to {b:.3f}' if a > 0 else f'worse by {-b:.3f} to {-a:.3f}'
     return said + (', not once all findings count' if corrected > .05 else '')
 
-# %% ../nbs/14_results_analysis.ipynb #f31a8824
+# %% ../nbs/14_results_analysis.ipynb #5205fc1f
 def _p(lo, hi, value): # two-sided, from a 95 % interval
     from scipy.stats import norm
     se = (np.asarray(hi)-np.asarray(lo))/(2*norm.ppf(.975))
@@ -151,8 +154,11 @@ def _shared(a, b): # truth, scores of both, labels, patients, unit
     if (n := int(((y != other) & ~(np.isnan(y) & np.isnan(other))).any(1).sum())): raise ValueError(f'they disagree about the truth of {n:,} of {len(y):,} images; were they scored with other labels, or another treatment of uncertain ones?')
     return y, at(a, 'p'), at(b, 'p'), labels, rows
 
+_KINDS = {Evaluation:'classifier', BoxEvaluation:'detector', ReportEvaluation:'report generator'}
+
 def _pair(a, b, metrics, n_boot, seed):
-    if isinstance(a, BoxEvaluation) != isinstance(b, BoxEvaluation): raise ValueError('one is a detector and one a classifier; boxes and probabilities have no measure in common')
+    if type(a) != type(b): raise ValueError(f'one is a {_KINDS[type(a)]} and one a {_KINDS[type(b)]}; they have no measure in common')
+    if isinstance(a, ReportEvaluation): return compare_reports(a, b, metrics, n_boot, seed)
     if isinstance(a, BoxEvaluation): return paired_boxes(a.matches, b.matches, metrics or ['AP40','sens@1'], n_boot, seed)
     y, p, q, labels, rows = _shared(a, b); unit = a.metrics.unit.iloc[0]
     return paired_difference(y, p, q, labels, rows[UNIT_OF[unit]].to_numpy() if unit in UNIT_OF else None, unit, n_boot=n_boot, seed=seed, metrics=metrics or ['auroc','ap','brier']).assign(images=len(rows))
@@ -250,7 +256,7 @@ def gallery_html(
         cards.append(f'<figure>{shown}<figcaption>{text}<br>{name}</figcaption></figure>')
     return f'<div class="cards">{"".join(cards)}</div>' if cards else '<p>No error with a probability on the wrong side of one half.</p>'
 
-# %% ../nbs/14_results_analysis.ipynb #1e66555b
+# %% ../nbs/14_results_analysis.ipynb #b42e6c44
 STYLE = '''
 :root { color-scheme: light dark; --bg:#fff; --fg:#1c2733; --soft:#5b6875; --line:#d9dfe5; --mark:#fff4d6; --acc:#2c6fbb }
 @media (prefers-color-scheme: dark) { :root { --bg:#12171d; --fg:#e4e9ee; --soft:#9aa7b3; --line:#2c3640; --mark:#3a3017; --acc:#7db4f0 } }
@@ -258,10 +264,10 @@ STYLE = '''
 h1 { margin:0 0 .2rem; font-size:1.9rem } h2 { margin:2.4rem 0 .4rem; font-size:1.25rem; border-bottom:1px solid var(--line); padding-bottom:.2rem } a { color:var(--acc) }
 p.note { background:var(--mark); padding:.6rem .9rem; border-radius:.4rem } figure { margin:.8rem 0 } figcaption { color:var(--soft); font-size:.9rem }
 img { max-width:100%; height:auto; background:#fff; border-radius:.3rem } .scroll { overflow-x:auto } table { border-collapse:collapse; font-size:.9rem; width:100% }
-th,td { padding:.3rem .6rem; border-bottom:1px solid var(--line); text-align:right; white-space:nowrap; overflow-wrap:normal } th:first-child,td:first-child { text-align:left } tr.macro { font-weight:600 } h3 { margin:1.4rem 0 .3rem; font-size:1rem } td.words,th.words { text-align:left }
+th,td { padding:.3rem .6rem; border-bottom:1px solid var(--line); text-align:right; white-space:nowrap; overflow-wrap:normal } th:first-child,td:first-child { text-align:left } tr.macro { font-weight:600 } h3 { margin:1.4rem 0 .3rem; font-size:1rem } td.words,th.words { text-align:left } .texts td.words { white-space:normal; min-width:14rem; vertical-align:top }
 td small { color:var(--soft) } pre { background:rgba(127,127,127,.12); padding:.7rem; border-radius:.4rem; overflow-x:auto; font-size:.85rem } .facts { color:var(--soft) }
-.cards { display:grid; grid-template-columns:repeat(auto-fill,minmax(11rem,1fr)); gap:.2rem 1rem } .cards figure { margin:.3rem 0 }
-@media (max-width:640px) { th,td { padding:.3rem .35rem } td.words,th.words { white-space:normal } td:first-child { white-space:normal } }
+.cards { display:grid; grid-template-columns:repeat(auto-fill,minmax(11rem,1fr)); gap:.2rem 1rem } .cards figure { margin:.3rem 0 } .pair { display:grid; grid-template-columns:minmax(9rem,14rem) 1fr; gap:0 1.2rem; align-items:start }
+@media (max-width:640px) { .pair { grid-template-columns:1fr } th,td { padding:.3rem .35rem } td.words,th.words { white-space:normal } td:first-child { white-space:normal } }
 @media print { :root { --bg:#fff; --fg:#000; --soft:#444; --line:#bbb } body { max-width:none; padding:0 } h2 { break-after:avoid } figure,tr { break-inside:avoid } .scroll { overflow:visible } }
 '''
 
@@ -282,8 +288,8 @@ def figure_html(
     b = io.BytesIO(); fig.savefig(b, format='png', dpi=110, bbox_inches='tight'); plt.close(fig)
     return f'<figure><img alt="{html.escape(alt or caption)}" src="data:image/png;base64,{base64.b64encode(b.getvalue()).decode()}"><figcaption>{html.escape(caption)}</figcaption></figure>'
 
-# %% ../nbs/14_results_analysis.ipynb #bf2b7fe8
-_SHOWN = {'auroc':'AUROC', 'ap':'AP', 'f1':'F1', 'brier':'Brier', 'AP40':'AP at IoU 0.4', 'sens@1':'found at 1 false mark a film'}
+# %% ../nbs/14_results_analysis.ipynb #eb01b792
+_SHOWN = {'auroc':'AUROC', 'ap':'AP', 'f1':'F1', 'brier':'Brier', 'AP40':'AP at IoU 0.4', 'sens@1':'found at 1 false mark a film', 'invented':'invented (less is better)', 'omitted':'omitted (less is better)'}
 
 def metrics_html(
     table:pd.DataFrame, # metrics.csv
@@ -301,23 +307,23 @@ def metrics_html(
         rows.append(f'<tr class="{"macro" if l == "macro" else ""}"><td>{html.escape(l)}{few}</td><td>{n[0]}</td><td>{n[1]}</td>' + ''.join(f'<td>{f(by.get((l,m)))}</td>' for m in have) + '</tr>')
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
-# %% ../nbs/14_results_analysis.ipynb #acd5df63
+# %% ../nbs/14_results_analysis.ipynb #49ebc989
 def compared_html(
     table:pd.DataFrame # from `compare_runs`
 )->str:
     "The differences in words: a table for each pair and measure"
     row = lambda r: f'<tr class="{"macro" if r.label == "macro" else ""}"><td>{html.escape("mean of findings" if r.label == "macro" else r.label)}</td><td>{r.value:+.3f}</td><td class="words">{html.escape(r.words)}</td></tr>'
-    def one(what, against, metric):
-        d = table[(table.what == what) & (table.against == against) & (table.metric == metric)]; d = pd.concat([d[d.label == 'macro'], d[d.label != 'macro']])
-        head = f'<th>{html.escape(_SHOWN.get(metric, metric))}</th><th>difference</th><th class="words">in words</th>'
+    def one(what, against, metric): # of reports, one table with a row a score
+        d = table[(table.what == what) & (table.against == against)]; d = d[d.metric == metric] if metric else d.assign(label=d.metric.map(lambda m: _SHOWN.get(m, m))); d = pd.concat([d[d.label == 'macro'], d[d.label != 'macro']])
+        head = f'<th>{html.escape(_SHOWN.get(metric, metric or "score"))}</th><th>difference</th><th class="words">in words</th>'
         return f'<h3>{html.escape(what)} against {html.escape(against)}</h3><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(map(row, d.itertuples()))}</tbody></table></div>'
-    shown = [m for m in ('auroc','ap','AP40','sens@1') if m in set(table.metric)] or table.metric.unique()[:2].tolist()
+    shown = [m for m in ('auroc','ap','AP40','sens@1') if m in set(table.metric)] or [None]
     return ''.join(one(w, a, m) for w,a in dict.fromkeys(zip(table.what, table.against)) for m in shown)
 
 def _facts(name, ev):
     n, who = len(ev.rows), ev.rows.subject_id.nunique(); facts = read_json(ev.path/'facts.json') if (ev.path/'facts.json').is_file() else {}
     seen = f'; WARNING: {facts["seen"]:,} of these images are of patients it was trained on' if facts.get('seen') else ''
-    return f'<li><b>{html.escape(name)}</b>: {html.escape(ev.path.name)}, {n:,} images of {who:,} patients{seen}</li>'
+    return f'<li><b>{html.escape(name)}</b>: {html.escape(ev.path.name)}, {n:,} {"studies" if isinstance(ev, ReportEvaluation) else "images"} of {who:,} patients{seen}</li>'
 
 def _most(runs, n): # the findings with most positives
     d = pd.concat([e.metrics for e in runs.values()]); d = d[~d.label.isin(['macro','pooled'])]
@@ -342,7 +348,7 @@ def _group_figures(ev, labels):
     d = read_table(file); ok = [l for l in labels if d[(d.label == l) & d['diff'].notna()].shape[0]]
     return figure_html(_panels(ok, lambda l, ax: plot_subgroups(d, l, ax=ax), (4.6,3.6)), 'Subgroups, less all others; hollow where there are few.') if ok else ''
 
-# %% ../nbs/14_results_analysis.ipynb #86f70cbf
+# %% ../nbs/14_results_analysis.ipynb #de620e3c
 def report(
     runs:dict, # from `read_runs`
     reference:str=None, # all others against this one
@@ -355,22 +361,46 @@ def report(
 )->tuple: # the page, and the table of comparisons
     "Everything that can be said of some runs"
     if images not in IMAGES: raise ValueError(f"images is {images!r}; it must be one of {', '.join(IMAGES)}")
-    c, boxes, labels = compare_runs(runs, reference, None, n_boot, seed), isinstance(next(iter(runs.values())), BoxEvaluation), _most(runs, most)
+    c, labels, kind = compare_runs(runs, reference, None, n_boot, seed), _most(runs, most), type(next(iter(runs.values())))
     parts = ['<h1>Results</h1>', f'<ul>{"".join(_facts(k, e) for k,e in runs.items())}</ul>', *([] if c.empty else ['<h2>Compared</h2><p>On the images that both scored; patients are resampled together.</p>' + compared_html(c)])]
-    shown = dict(metrics=('AP40','AP50','sens@1','CPM'), counts=('boxes','films without')) if boxes else {}
-    parts += [f'<h2>{html.escape(k)}</h2>{metrics_html(e.metrics, **shown)}' for k,e in runs.items()]
-    if boxes: parts += ['<h2>Found against false marks</h2>', figure_html(_panels(labels, lambda l, ax: _curves_of_boxes(runs, l, ax, 200)), 'FROC with 95 % bands.')]
-    else: parts += _classifier_parts(runs, labels, root, images, out)
+    parts += _box_parts(runs, labels) if kind is BoxEvaluation else _report_parts(runs, images) if kind is ReportEvaluation else _classifier_parts(runs, labels, root, images, out)
     return page_html('Results: ' + ', '.join(runs), [*parts, _how_to_read()]), c
 
+def _tables(runs, **shown): return [f'<h2>{html.escape(k)}</h2>{metrics_html(e.metrics, **shown)}' for k,e in runs.items()]
+
+def _box_parts(runs, labels):
+    return [*_tables(runs, metrics=('AP40','AP50','sens@1','CPM'), counts=('boxes','films without')), '<h2>Found against false marks</h2>', figure_html(_panels(labels, lambda l, ax: _curves_of_boxes(runs, l, ax, 200)), 'FROC with 95 % bands.')]
+
 def _classifier_parts(runs, labels, root, images, out):
-    parts = ['<h2>Curves</h2>', figure_html(_panels(labels, lambda l, ax: plot_rocs_of(runs, l, ax)), 'ROC curves with 95 % bands, on the images that all runs scored.')]
+    parts = [*_tables(runs), '<h2>Curves</h2>', figure_html(_panels(labels, lambda l, ax: plot_rocs_of(runs, l, ax)), 'ROC curves with 95 % bands, on the images that all runs scored.')]
     for k,e in runs.items():
         own = [l for l in labels if l in set(e.predictions.label)]
         parts += [f'<h2>{html.escape(k)}: can its numbers be taken at their word?</h2>', figure_html(_panels(own, lambda l, ax: plot_scores(e, l, ax), (4.3,2.6)), 'Scores where the finding is present and absent.'),
                   figure_html(_panels(own, lambda l, ax: plot_calibration(*_one_label(e, l)[:2], l, _one_label(e, l)[2], ax, n_boot=200)), 'Calibration: how often it was right when it said so.'), _group_figures(e, own),
                   f'<h2>{html.escape(k)}: surest and wrong</h2>', gallery_html(e, root, images, out)]
     return parts
+
+def _report_parts(runs, images):
+    parts = []
+    for k,e in runs.items():
+        s = study_scores(e); d = disagreements(s); said = [f'<p>{html.escape(l)}</p>' for l in verdict(e).splitlines()]
+        parts += [f'<h2>{html.escape(k)}: does it look at the film?</h2>', *said, leads_html(e), figure_html(plot_leads(e).figure, 'Its lead over writers that do not look, on the same studies.') if len(e.controls) else '',
+                  f'<h2>{html.escape(k)}: study by study</h2>', figure_html(_panels(['ROUGE-L','wrong'], lambda m, ax: plot_study_scores(s, m, ax), (5,3.2), 2), 'Share of studies up to each score.'),
+                  figure_html(_panels([0, 1], lambda i, ax: plot_disagreement(s, ax=ax) if i == 0 else plot_terms(terms(e), ax), (5,3.8), 2), 'Left: does word overlap tell how many findings are wrong? Right: terms it uses less and more than the references.')]
+        shown = {**extremes(s), **{kind: g.study_id.tolist() for kind,g in d.groupby('kind')}}
+        if images == 'embed' or e.facts.get('data', {}).get('synthetic'): parts += [f'<h3>{html.escape(kind)}</h3>{pairs_html(pairs(e, s, ids))}' for kind,ids in shown.items() if ids]
+        else: parts.append("<p>Texts are left out, since reports are patients' data; --images embed puts them in.</p>")
+    return parts
+
+def leads_html(
+    ev:ReportEvaluation # an evaluation
+)->str:
+    "The main scores of a generator, and its lead over each writer that does not look"
+    at = lambda d: d[d.label.isin(['14 labels','text','facts'])].drop_duplicates('metric').set_index('metric'); own, by = at(ev.metrics), {c: at(ev.controls[ev.controls.control == c]) for c in CONTROLS if c in set(ev.controls.control)}
+    cell = lambda v, lo, hi, sign='': '–' if np.isnan(v) else f'{v:{sign}.2f} <small>{lo:{sign}.2f} to {hi:{sign}.2f}</small>'
+    what = [m for m in dict.fromkeys([ev.metric, ev.metric.replace('F1 micro','invented'), ev.metric.replace('F1 micro','omitted'), 'F1 micro','side','ROUGE-L','BLEU-4']) if m in own.index]
+    rows = ''.join(f'<tr><td>{html.escape(m)}</td><td>{cell(*own.loc[m, ["value","lo","hi"]])}</td>' + ''.join(f'<td>{cell(*d.loc[m, ["lead","lead_lo","lead_hi"]], "+") if m in d.index else "–"}</td>' for d in by.values()) + '</tr>' for m in what)
+    return f'<div class="scroll"><table><thead><tr><th>score</th><th>generator</th>{"".join(f"<th>over {c}</th>" for c in by)}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 def _how_to_read():
     return '<h2>How to read this</h2><p>Intervals are 95 %, by a bootstrap over patients. An interval of a difference that holds zero says that these images can not tell the two apart, not that they are equal. * marks fewer than ten positives. Nothing here is about other hospitals, machines or patients.</p>'

@@ -1,4 +1,4 @@
-"Everything `make test` checks: in sync and clean, every notebook runs, the docs render and link; the last line counts"
+"Everything `make test` checks: in sync and clean, every notebook runs, the docs render and link; slow: the README's commands, and the tutorials from the wheel; the last line counts"
 import subprocess, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -14,7 +14,8 @@ def main(slow):
     docs = subprocess.run([sys.executable, str(notebooks.ROOT/'tools'/'docs.py')], cwd=notebooks.ROOT, capture_output=True, text=True)
     print(f"{'FAIL' if docs.returncode else 'ok  '} docs: {docs.stdout.strip().splitlines()[-1] if docs.stdout.strip() else 'nothing rendered'}")
     if docs.returncode: print(docs.stdout, docs.stderr)
-    for ok in (not changed, docs.returncode == 0): passed, failed = passed+ok, failed+(not ok)
+    more = [] if not slow else [subprocess.run([sys.executable, str(notebooks.ROOT/'tools'/f'{k}.py')], cwd=notebooks.ROOT).returncode == 0 for k in ('readme','colab')]
+    for ok in (not changed, docs.returncode == 0, *more): passed, failed = passed+ok, failed+(not ok)
     print(f'{passed} passed, {failed} failed')
     return failed
 

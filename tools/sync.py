@@ -20,7 +20,7 @@ def readme():
     nb.metadata['language_info'] = dict(name='python')
     text, _ = MarkdownExporter().from_notebook_node(nb)
     text = re.sub(r'<style.*?</style>\s*', '', text, flags=re.S)
-    text = re.sub(r'\]\((\w+\.ipynb)\)', r'](nbs/\1)', re.sub(r'\n{3,}', '\n\n', text))
+    text = re.sub(r'\]\((?!\w+:|#|nbs/)([^)]+\.(?:ipynb|png|svg))\)', r'](nbs/\1)', re.sub(r'\n{3,}', '\n\n', text))
     (ROOT/'README.md').write_text(text.strip()+'\n', encoding='utf-8')
 
 def sync():
