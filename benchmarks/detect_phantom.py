@@ -4,7 +4,7 @@
 
 Draws `standard`, seed 0, into WORK/all (or takes what benchmarks/phantom_learn.py drew there), with its boxes as the truth of all 16 findings, and trains one detector on the training split. With `--first` it starts from a classifier that has learnt the reports' labels of the same training split at 160 pixels for so many epochs, which counts as well. Without `--epochs` their number follows from `--minutes`:
 a few steps and validation images are timed first, and the whole one-cycle training is laid out to fit. Then all films of the test split are scored. For each finding: the AP at IoU 0.4 with its interval by patients, and the same for the thirds of its
-boxes by contrast to noise (a third is scored as if the other two's boxes were not there: marks on them are left out). Macro: the mean over the findings with at least 50 test boxes. `--more` also scores all films of seed 1, other patients, ten times
+boxes by contrast to noise (a third is scored as if the other two's boxes were not there: marks on them are left out). With `--scales` films are scored at several sizes, and the boxes fused, if that raises the mean AP40 on the validation films. Macro: the mean over the findings with at least 50 test boxes. `--more` also scores all films of seed 1, other patients, ten times
 as many boxes as a test split has of a rare finding. `minutes` is by the clock, `cpu_minutes` the processor's time over the number of threads, which other work beside it changes less. Started again it goes on where it stopped. Writes results/detect_phantom.csv.
 """
 import argparse, time
@@ -74,7 +74,7 @@ def table(ev, contrast, prefix=''):
     if many: out.loc['macro', ['value','lo','hi','boxes']] = [*get((keep(ev.truth), keep(ev.detections)), many).loc['macro', ['value','lo','hi']], out.boxes[many].sum()]; out.loc['macro', list(THIRDS)] = out.loc[many, list(THIRDS)].mean()
     return out.rename(columns=lambda k: prefix + k)
 
-def main(work, minutes, first, epochs, size, n, more, jobs, **options):
+def main(work, minutes, first, epochs, size, n, more, scales, jobs, **options):
     c = cohort(work, 'all', n, size, jobs, 0); run = work/f"detect_{options['body']}_{size}_{f'first{first}' if first else Path(options['weights']).stem}"; plan = work/f'{run.name}.json'
     facts = read_json(plan) if plan.is_file() else dict(epochs=epochs, seconds=0., cpu=0.)
     if first: cohort(work, 'all', n, 160, jobs, 0); options['weights'] = str(spent(facts, plan, lambda: classifier(work, n, first, jobs)))
@@ -82,15 +82,18 @@ def main(work, minutes, first, epochs, size, n, more, jobs, **options):
     spent(facts, plan, lambda: train_detector(c, run, epochs=facts['epochs'], patience=99, **options))
     print(f"{facts['epochs']} epochs, with the start {facts['seconds']/60:.1f} minutes by the clock and {facts['cpu']/60:.1f} of the processor on {torch.get_num_threads()} threads; {c.path}", flush=True)
     print(read_table(run/'history.csv').round(4).to_string(index=False), flush=True)
-    out = table(test_detector(run, c), cnr(work, 'all'))
-    if more: out = out.join(table(test_detector(run, cohort(work, 'more', n, size, jobs, 1), 'all'), cnr(work, 'more'), 'more_'), how='outer')
-    out = out.round(4).rename_axis('label').reset_index().assign(body=options['body'], size=size, first=first, epochs=facts['epochs'], minutes=round(facts['seconds']/60, 1), cpu_minutes=round(facts['cpu']/60, 1))
+    if scales: # are they worth their time? asked on the validation films
+        v = {k: test_detector(run, c, 'valid', scales=s, n_boot=2).metrics for k, s in dict(one=None, several=scales).items()}; v = {k: d[(d.metric == 'AP40') & (d.label == 'macro')].value.iloc[0] for k, d in v.items()}
+        print(f"validation films, mean AP40 of all findings: {v['one']:.3f} at {size} px, {v['several']:.3f} at {', '.join(map(str, scales))}", flush=True); scales = scales if v['several'] > v['one'] else None
+    out = table(test_detector(run, c, scales=scales), cnr(work, 'all'))
+    if more: out = out.join(table(test_detector(run, cohort(work, 'more', n, size, jobs, 1), 'all', scales=scales), cnr(work, 'more'), 'more_'), how='outer')
+    out = out.round(4).rename_axis('label').reset_index().assign(body=options['body'], size=size, first=first, scales=' '.join(map(str, scales or (size,))), epochs=facts['epochs'], minutes=round(facts['seconds']/60, 1), cpu_minutes=round(facts['cpu']/60, 1))
     write_table(Path(__file__).parent/'results'/'detect_phantom.csv', out); print(out.to_string(index=False))
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     a.add_argument('work', type=Path, help='folder for phantoms, cohorts and runs'); a.add_argument('--minutes', type=float, default=30, help='for the training, by the clock'); a.add_argument('--first', type=int, default=0, help='epochs of a classifier to start from'); a.add_argument('--epochs', type=int, default=0, help='instead of --minutes')
-    a.add_argument('--size', type=int, default=256, help='pixels a side'); a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--more', action='store_true', help='score all films of seed 1 as well'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
+    a.add_argument('--size', type=int, default=256, help='pixels a side'); a.add_argument('--n', type=int, default=2000, help='films'); a.add_argument('--more', action='store_true', help='score all films of seed 1 as well'); a.add_argument('--scales', type=lambda s: tuple(map(int, s.split(','))), default=None, help='pixels to score at, with commas, where the validation films say that it helps'); a.add_argument('--jobs', type=int, default=2, help='processes that draw')
     d = DetectConfig()
     for k, what in dict(family='faster_rcnn or retinanet', body='see cxr_detect_train', weights='imagenet, none or a .safetensors file', lr='largest rate of the heads', body_lr="the body's share of it", bs='images a step', freeze='stages kept', norm='batch or frozen', balance='see cxr_detect_train', channels='of the pyramid', hidden='units of the head').items():
         a.add_argument(f'--{k}', type=type(getattr(d, k)), default=getattr(d, k), help=what)

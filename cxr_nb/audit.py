@@ -532,14 +532,14 @@ def _verdict(rows, pairs, facts):
     kinds = {k: dict(pairs=int((pairs.kind == k).sum()), leaks=int(pairs.leak[pairs.kind == k].sum())) for k in KINDS}
     return dict(cohorts=list(rows.cohort.unique()), images=len(rows), subjects=int(rows.patient.nunique()), leaks=int(pairs.leak.sum()), pairs=len(pairs), kinds=kinds, **facts)
 
-# %% ../nbs/02b_audit.ipynb #1e3b6145
+# %% ../nbs/02b_audit.ipynb #8a59ba14
 def verdict_line(
     verdict:dict # of an `Audit`, or as it stands in cohort.json
 )->str: # one line
     "An audit in a sentence"
     v = verdict; tell = lambda what: ', '.join(f'{n:,} {k}' for k,d in v['kinds'].items() if (n := what(d)))
     leaks,rest = tell(lambda d: d['leaks']),tell(lambda d: d['pairs']-d['leaks'])
-    line = f"audit: {v['images']:,} images of {v['subjects']:,} patients, {v['compared']} compared; " + (f"{v['leaks']:,} leaks ({leaks})" if leaks else 'no leak')
+    line = f"audit: {v['images']:,} images of {v['subjects']:,} patients, {v['compared']} compared; " + (f"{v['leaks']:,} leak{'s'*(v['leaks'] != 1)} ({leaks})" if leaks else 'no leak')
     if rest: line += f'; other pairs: {rest}'
     if v.get('blank'): line += f"; {v['blank']:,} blank images not compared"
     return line if v.get('complete', True) else line + '; stopped early, there are more'

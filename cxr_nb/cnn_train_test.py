@@ -6,8 +6,8 @@
 __all__ = ['SHOWN', 'Checkpoint', 'resume', 'fit', 'Bar', 'Ensemble', 'plot_history', 'plot_rocs', 'train', 'load_run', 'test',
            'predict']
 
-# %% ../nbs/07_cnn_train_test.ipynb #f67d330f
-import secrets, shutil
+# %% ../nbs/07_cnn_train_test.ipynb #ce1e413f
+import os, secrets, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -156,7 +156,7 @@ def _others(cfg, cohort): # the networks of another run, whose scores count too
         if n.facts['labels'] != cohort.labels: raise ValueError(f"{cfg.ensemble} scores {', '.join(n.facts['labels'])}, the cohort has {', '.join(cohort.labels)}; an ensemble has one list of labels")
     return nets
 
-# %% ../nbs/07_cnn_train_test.ipynb #c99e5100
+# %% ../nbs/07_cnn_train_test.ipynb #8192c884
 def plot_history(
     hist:pd.DataFrame, # history.csv
     ax=None # where to draw
@@ -169,7 +169,7 @@ def plot_history(
     two.plot(hist.epoch, hist.auroc, label='validation AUROC', color='#54A24B'); two.set(ylabel='macro AUROC', ylim=(min(.5, hist.auroc.min()), 1))
     two.axvline(hist.epoch[hist.score.idxmax()], ls=':', color='grey', lw=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='center left', frameon=False)
+    lines = ax.lines + two.lines[:1]; ax.legend(lines, [l.get_label() for l in lines], fontsize=8, loc='best', frameon=False)
     return ax
 
 # %% ../nbs/07_cnn_train_test.ipynb #ce03413b
@@ -204,7 +204,7 @@ def _complete(ev, run, verbose=False, **trust): # what stands beside every evalu
     write_page(ev.path, read_json(Path(run)/'config.json')['request']['train']['arch'])
     return ev
 
-# %% ../nbs/07_cnn_train_test.ipynb #bf3a320e
+# %% ../nbs/07_cnn_train_test.ipynb #22c18b02
 def train(
     cohort:str|Path|Cohort, # cohort folder
     out:str|Path, # run folder
@@ -232,6 +232,7 @@ def train(
 )->Path: # the run folder
     "Train a classifier on a cohort"
     given = dict(locals())
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1: raise ValueError('several processes were started; a classifier is trained in one (train_detector takes several GPUs)')
     cfg = TrainConfig(**{f.name: given[f.name] for f in fields(TrainConfig) if given[f.name] is not None})
     cohort, out = cohort if isinstance(cohort, Cohort) else read_cohort(cohort), Path(out)
     if folds == 1 or folds < 0: raise ValueError(f"folds is {folds}; 0 for the cohort's own split, or at least 2")

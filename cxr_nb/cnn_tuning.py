@@ -254,7 +254,7 @@ def importance(
     got = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=.25))
     return pd.DataFrame(dict(setting=list(got), importance=list(got.values())))
 
-# %% ../nbs/07a_cnn_tuning.ipynb #339e865f
+# %% ../nbs/07a_cnn_tuning.ipynb #f47dbe8d
 def plot_trials(
     t:pd.DataFrame, # from `trial_table`
     ax=None # where to draw
@@ -290,7 +290,7 @@ def plot_slices(
     for ax, c in zip(axs, names):
         few = not pd.api.types.is_numeric_dtype(t[c]) or t[c].nunique() < 5; order = sorted(t[c].dropna().unique()); x = t[c].map({v: i for i,v in enumerate(order)}) if few else t[c]
         for s, color in dict(pruned='#BBBBBB', complete='#4C78A8').items(): ax.plot(x[t.state == s], t.score[t.state == s], 'o', ms=4, color=color)
-        if few: ax.set_xticks(range(len(order)), order); ax.set_xlim(-.5, len(order) - .5)
+        if few: ax.set_xticks(range(len(order)), [f'{v:.3g}' if isinstance(v, float) else v for v in order]); ax.set_xlim(-.5, len(order) - .5)
         if c in ('lr','body_lr','wd') and t[c].nunique() >= 5: ax.set_xscale('log'); ax.xaxis.set(major_locator=ticker.LogLocator(subs=(1,3)), major_formatter='{x:g}', minor_formatter=ticker.NullFormatter())
         ax.set_title(c, fontsize=9); ax.tick_params(labelsize=7)
     return axs

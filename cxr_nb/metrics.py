@@ -411,7 +411,7 @@ def _best_threshold(y, p, by, at):
     middle = below+(v[best]-below)/2
     return float(middle if middle>below else v[best])
 
-# %% ../nbs/04_metrics.ipynb #ca67b9e4
+# %% ../nbs/04_metrics.ipynb #33903a0a
 def choose_thresholds(
     y:np.ndarray, # validation truth, rows x labels or rows of one: 1, 0, NaN unknown
     p:np.ndarray, # probabilities, shaped as `y`
@@ -425,7 +425,7 @@ def choose_thresholds(
     y,p,labels,*_ = _check(y, p, labels)
     known = [~np.isnan(o) for o in y.T]
     lacking = [l for l,a,k in zip(labels,y.T,known) if len(np.unique(a[k]))<2]
-    if lacking: print(f'0.5 for {", ".join(lacking)}: no positive or no negative to choose by')
+    if lacking: print(f'threshold 0.5 kept for {", ".join(lacking)}: no positive or no negative to choose by')
     t = [.5 if l in lacking else _best_threshold(a[k]>0, q[k], by, at) for l,a,q,k in zip(labels,y.T,p.T,known)]
     return pd.Series(t, pd.Index(labels, name='label'), name='threshold')
 

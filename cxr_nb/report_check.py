@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['LEAN', 'PLACED', 'TEXT', 'ASPECTS', 'CHECKED', 'VERDICTS', 'MARKS', 'LIES', 'told', 'Claim', 'claims_of', 'common',
-           'scored', 'Cut', 'fit_cuts', 'side_of', 'placed', 'report_texts', 'fit_boxes', 'told_study', 'check_report',
-           'sentence_verdicts', 'left_out', 'verdict_html', 'check_reports', 'save_rules', 'read_rules', 'check_drafts',
-           'drafts_html', 'plant_lies', 'lie_rows', 'verdict_table', 'plot_verdicts', 'trade_table', 'plot_trade']
+           'scored', 'Cut', 'fit_cuts', 'with_boxes', 'side_of', 'placed', 'report_texts', 'fit_boxes', 'told_study',
+           'check_report', 'sentence_verdicts', 'left_out', 'verdict_html', 'check_reports', 'save_rules', 'read_rules',
+           'check_drafts', 'drafts_html', 'plant_lies', 'lie_rows', 'verdict_table', 'plot_verdicts', 'trade_table',
+           'plot_trade']
 
-# %% ../nbs/13a_report_check.ipynb #fec5a3bf
+# %% ../nbs/13a_report_check.ipynb #820f63bd
 import html, secrets
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from .cases import FINDINGS, wish
 from .core import CHEXPERT_LABELS, METRIC_COLUMNS, Evaluation, crosswalk, long_predictions, n_seen, need_columns, read_evaluation, read_json, read_table, salted, seen_rows, suggest, wide_predictions, write_json, write_table, written
 from .metrics import FEW
 from .phantom import said_of
+from .preprocessing import fold_of
 from .report_scores import ERRORS, GRADES, Told, tell
 from .report_scores import _assert, _flip, _grade, _stated, _without
 from .report_text import CHILDREN, split_sentences
@@ -167,6 +169,35 @@ def fit_cuts(
     out = pd.DataFrame(cuts, columns=Cut._fields); out.insert(0, 'label', list(p)); salt = secrets.token_hex(8)
     out.attrs = dict(accuracy=accuracy, confidence=confidence, prior=prior, salt=salt, subjects=salted(sorted(set(g)), salt))
     return out
+
+# %% ../nbs/13a_report_check.ipynb #a834394d
+def _top(boxes, ids): # score of the surest box: films x labels, by common names
+    return boxes.assign(label=boxes.label.map(crosswalk)).groupby(['image_id','label']).score.max().unstack().reindex(ids).fillna(0.).clip(1e-3, 1-1e-6)
+
+def _evidence(p, top, l): return np.c_[log_odds(p[l]), log_odds(top[crosswalk(l)]), np.ones(len(p))]
+
+def _weighed(p, top, how): # labels of which no box was ever found on these films have the lowest score
+    top = top.reindex(columns=dict.fromkeys([*top, *map(crosswalk, how)]), fill_value=1e-3)
+    return p.assign(**{l: expit(_evidence(p, top, l)@np.asarray(w)) for l, w in how.items()})
+
+def with_boxes(
+    films:Evaluation, # of a classifier
+    boxes, # the `BoxEvaluation` of the same films
+    how:dict=None, # from an earlier call, on validation films; None: learnt here
+    folds:int=5 # by patient, of what is learnt here
+)->tuple: # `Evaluation` with joined probabilities; label -> weights of classifier, box and 1
+    "Let a detector's surest box count in a finding's probability"
+    rows, y, p = films.rows, wide_predictions(films.predictions, 'y'), wide_predictions(films.predictions); p, y = p.loc[rows.image_id], y.loc[rows.image_id]
+    if (n := (~p.index.isin(boxes.rows.image_id)).sum()): raise ValueError(f'{n:,} of {len(p):,} films were not searched for boxes (such as {p.index[~p.index.isin(boxes.rows.image_id)][0]}); are both evaluations of one cohort and split?')
+    top = _top(boxes.detections, p.index); both = [l for l in p if crosswalk(l) in top]
+    if not both: raise ValueError(f"the classifier knows {', '.join(p)}, the detector {', '.join(top) or 'nothing'}; no finding is in both")
+    fit = lambda k: {l: fit_logistic(_evidence(p, top, l)[k & y[l].notna()], y[l][k & y[l].notna()].to_numpy(), ridge=1., intercept=False) for l in both if y[l][k].nunique() > 1}
+    q = p if how is None else _weighed(p, top, how)
+    if how is None:
+        fold = fold_of(rows.subject_id, folds); q = p.copy()
+        for k in range(folds): q.iloc[fold == k] = _weighed(p[fold == k], top[fold == k], fit(fold != k))
+        how = {l: w.tolist() for l, w in fit(np.ones(len(p), bool)).items()}
+    return Evaluation(films.path, rows, long_predictions(rows.assign(**y.set_axis(rows.index)), q.to_numpy(), list(p)), films.metrics), how
 
 # %% ../nbs/13a_report_check.ipynb #5ff43991
 def _presence(c, p, cuts): # verdict on one claim, and why; cuts: label -> `Cut` or a row like it
@@ -428,17 +459,17 @@ def read_rules(
     cuts.attrs = {k: v for k, v in d.items() if k not in ('cuts','boxes')}
     return cuts, d['boxes'] and _infinite(d['boxes'])
 
-# %% ../nbs/13a_report_check.ipynb #eb43ee76
-def _valid_of(run, how): # its newest evaluation of validation films
-    found = sorted(Path(run).glob('eval/*-valid/metrics.csv'), key=lambda f: f.stat().st_mtime)
+# %% ../nbs/13a_report_check.ipynb #a035127d
+def _valid_of(run, how): # its newest evaluation of films that it has not learnt from, and that are no test
+    found = sorted((f for k in ('valid','oof') for f in Path(run).glob(f'eval/*-{k}/metrics.csv')), key=lambda f: f.stat().st_mtime)
     if not found: raise FileNotFoundError(f'{run} has no evaluation of validation films, which says how far it may be trusted; {how} makes one')
     return found[-1].parent
 
-def _boxes_on(detector, files, out, policy): # boxes of files as an evaluation without truth, and what they may decide
+def _boxes_on(detector, valid, files, out, policy): # joined validation films, boxes of files as an evaluation without truth, what they may decide, and the weights
     from cxr_nb.box_results import BoxEvaluation, read_box_evaluation
     from cxr_nb.detection import detect_files
-    rules = fit_boxes(read_box_evaluation(_valid_of(detector, f'cxr_detect_test {detector} --cohort COHORT --split valid'))); d = detect_files(detector, files, out, policy=policy)
-    return BoxEvaluation(Path(), pd.DataFrame(d.attrs['frames']), d, d, d), rules
+    known = read_box_evaluation(_valid_of(detector, f'cxr_detect_test {detector} --cohort COHORT --split valid')); valid, how = with_boxes(valid, known); d = detect_files(detector, files, out, policy=policy)
+    return valid, BoxEvaluation(Path(), pd.DataFrame(d.attrs['frames']), d, d, d), fit_boxes(known), how
 
 def check_drafts(
     drafts:str|Path, # CSV of `draft`: image_id report
@@ -451,9 +482,9 @@ def check_drafts(
     "Write beside each draft what models see on its film"
     from cxr_nb.cnn_train_test import predict
     drafts = Path(drafts); df = read_table(drafts, need=['image_id','report']); beside = lambda what: drafts.with_name(f'{drafts.stem}-{what}')
-    cuts = fit_cuts(read_evaluation(_valid_of(classifier, f'cxr_test {classifier} --cohort COHORT --split valid')), **kwargs)
-    p = predict(classifier, files, beside('probabilities.csv'), policy).set_index('image_id'); boxes, rules = _boxes_on(detector, files, beside('boxes.csv'), policy) if detector else (None, None)
-    t = check_reports(df, p, cuts, boxes, rules); n = sentence_verdicts(t).pivot_table(index='image_id', columns='verdict', aggfunc='size', fill_value=0)
+    valid = read_evaluation(_valid_of(classifier, f'cxr_test {classifier} --cohort COHORT --split valid')); p = predict(classifier, files, beside('probabilities.csv'), policy).set_index('image_id'); boxes = rules = None
+    if detector: valid, boxes, rules, how = _boxes_on(detector, valid, files, beside('boxes.csv'), policy); p = _weighed(p, _top(boxes.detections, p.index), how)
+    cuts = fit_cuts(valid, **kwargs); t = check_reports(df, p, cuts, boxes, rules); n = sentence_verdicts(t).pivot_table(index='image_id', columns='verdict', aggfunc='size', fill_value=0)
     counts = n.reindex(index=df.image_id, columns=[k for k in MARKS], fill_value=0).astype(int)
     df = df.drop(columns=[*MARKS, 'not_mentioned'], errors='ignore').join(counts, on='image_id').assign(not_mentioned=[', '.join(left_out(r.report, p.loc[r.image_id], cuts)) if r.image_id in p.index else '' for r in df.fillna({'report':''}).itertuples()])
     write_table(beside('verdicts.csv'), t.round(dict(p=4))); write_table(drafts, df)

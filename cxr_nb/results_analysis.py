@@ -73,13 +73,13 @@ def read_predictions(
     if (n := p.index.duplicated().sum()): raise ValueError(f'{name} names {n:,} images more than once, such as {p.index[p.index.duplicated()][0]}')
     return p.rename(columns=lambda c: re.sub('^(prob|p|score)_', '', str(c)))
 
-# %% ../nbs/14_results_analysis.ipynb #5a6a72ec
+# %% ../nbs/14_results_analysis.ipynb #00ef2f6f
 def read_truth(
     what:str|Path # a cohort folder, an evaluation or run folder, or a CSV: an image and its findings (a column of 1 and 0 each, or NIH's `Finding Labels`)
 )->tuple: # rows (EVAL_COLUMNS), truth by bare name
     "Who is on the images, and what they show"
     path = Path(what)
-    if path.is_dir() and (path/'cohort.json').is_file(): c = read_cohort(path); return c.df, c.df[c.labels].set_axis(bare_id(c.df.image_id))
+    if path.is_dir() and (path/'cohort.json').is_file(): c = read_cohort(path); c.df.attrs['unit'] = c.meta.get('unit', 'patient'); return c.df, c.df[c.labels].set_axis(bare_id(c.df.image_id))
     if path.is_dir(): ev = read_evaluation(evaluation_of(path)); return ev.rows, wide_predictions(ev.predictions, 'y').loc[ev.rows.image_id].set_axis(bare_id(ev.rows.image_id))
     df, name = read_table(path), path.name; key = _column(df, ID_NAMES, name); who = next((c for c in WHO_NAMES if c in df), None)
     if 'Finding Labels' in df: y = df['Finding Labels'].str.get_dummies('|').drop(columns='No Finding', errors='ignore').astype(float)
@@ -90,7 +90,7 @@ def read_truth(
     for k,c in near.items(): rows[k] = df[c] if c in df else df[k] if k in df else rows[k]
     return rows, y.set_axis(bare_id(df[key]))
 
-# %% ../nbs/14_results_analysis.ipynb #fba4232f
+# %% ../nbs/14_results_analysis.ipynb #5d8a0aa4
 def _matched(theirs, ours): # their names -> ours
     plain = {_plain(o): o for o in ours}; out = {c: plain[_plain(c)] for c in theirs if _plain(c) in plain}
     for c in theirs:
@@ -111,12 +111,12 @@ def outside(
     if not known: raise ValueError(f"{name} scores {', '.join(p.columns[:5])}, and the truth has {', '.join(y.columns[:5])}; no finding is in both")
     if not keep.any(): raise ValueError(f'no image of {name} (such as {p.index[0]}) is in the truth (such as {key.iloc[0]})')
     left, labels, rows = [l for l in y.columns if l not in known.values()], list(known.values()), rows[keep].reset_index(drop=True)
-    p, y = (d.loc[key[keep], list(k)].to_numpy(float) for d,k in ((p, known), (y, labels)))
-    print(f'{len(rows):,} images of {rows.subject_id.nunique():,} patients have both a score and a truth' + (f"; not scored: {', '.join(left)}" if left else ''))
-    table = score_table(y, p, labels, rows.subject_id.to_numpy(), n_boot=n_boot, seed=seed)
+    p, y = (d.loc[key[keep], list(k)].to_numpy(float) for d,k in ((p, known), (y, labels))); unit = rows.attrs.get('unit', 'patient'); who = rows[UNIT_OF[unit]]
+    print(f'{len(rows):,} images of {who.nunique():,} {"studies" if unit == "study" else unit + "s"} have both a score and a truth' + (f"; not scored: {', '.join(left)}" if left else ''))
+    table = score_table(y, p, labels, who.to_numpy(), unit, n_boot=n_boot, seed=seed)
     return write_evaluation(Path(out)/'eval'/'outside-test', rows.reindex(columns=EVAL_COLUMNS), long_predictions(rows.assign(**dict(zip(labels, y.T))), p, labels), table)
 
-# %% ../nbs/14_results_analysis.ipynb #47c1d69f
+# %% ../nbs/14_results_analysis.ipynb #448cc26d
 LOWER = ('brier','ece','invented','omitted') # of these, less is better
 
 def holm(
@@ -134,7 +134,7 @@ def words(
     corrected:float=0. # p after correction for all findings
 )->str: # such as "better by 0.02 to 0.05"
     "A difference in plain words"
-    a, b = (-hi, -lo) if metric in LOWER else (lo, hi)
+    a, b = (round(v, 3) + 0. for v in ((-hi, -lo) if metric in LOWER else (lo, hi))) # no -0.000
     if np.isnan(a): return 'too few to say'
     if a <= 0 <= b: return f'not told apart ({a:+.3f} to {b:+.3f})'
     said = f'better by {a:.3f} to {b:.3f}' if a > 0 else f'worse by {-b:.3f} to {-a:.3f}'
