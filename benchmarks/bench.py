@@ -1,9 +1,9 @@
 """Every ratio that this machine can measure, one benchmark after the other, and one table of what was reached.
 
     make bench                                   sets up the peers (extra `bench`) and runs this
-    python benchmarks/bench.py [--only pixels,boxes] [--out benchmarks/results/bench.csv]
+    python benchmarks/bench.py [--only pixels,boxes] [--gather] [--out benchmarks/results/bench.csv]
 
-Each benchmark runs in a process of its own and writes its own table; here its main rows come together with what was to be reached, whether it was, the machine and the versions. A benchmark whose peer is not installed is left out with a sentence; one that fails says so at the end, and the others run on.
+Each benchmark runs in a process of its own and writes its own table; here its main rows come together with what was to be reached, whether it was, the machine and the versions. A benchmark whose peer is not installed is left out with a sentence; one that fails says so at the end, and the others run on. With `--gather` nothing runs: the tables that are there are put together; machine and versions are then left blank, since a table does not say them.
 Nothing else should be running: ratios stand a busy machine, but not one that changes its mind."""
 import argparse, subprocess, sys, time
 from pathlib import Path
@@ -23,25 +23,26 @@ def shown(df, name):
     return df[df.reach.notna()].reindex(columns=['path','usual','ours','unit','ratio','lo','hi','reach']).assign(benchmark=name)
 
 def reached(d): # the loop's row is a cost, to stay below
-    return (d.ratio.astype(float) <= d.reach).where(d.unit.fillna('ratio') != 'ratio', d.ratio.astype(float) >= d.reach)
+    cost, v = d.unit.astype(str).str.startswith('ms'), d.ratio.astype(float)
+    return (v >= d.reach).where(~cost, v <= d.reach)
 
-def main(only, out):
+def main(only, gather, out):
     from bench_export import processor
     names = [p.stem.removeprefix('bench_') for p in sorted(HERE.glob('bench_*.py'))]; wrong = [n for n in only if n not in names]
     if wrong: sys.exit(f"there is no benchmark {wrong[0]!r}; there are {', '.join(names)}")
     rows, failed = [], []
     for n in only or names:
         table = HERE/'results'/f'{n}.csv'; start = time.monotonic(); print(f'== {n}', flush=True)
-        r = subprocess.run([sys.executable, str(HERE/f'bench_{n}.py'), '--out', str(table)])
-        if r.returncode: failed.append(n); print(f'{n} failed; its row in the table of ratios is left out'); continue
+        code = 0 if gather and table.is_file() else 1 if gather else subprocess.run([sys.executable, str(HERE/f'bench_{n}.py'), '--out', str(table)]).returncode
+        if code: failed.append(n); print(f'{n} failed; its row in the table of ratios is left out'); continue
         rows.append(shown(read_table(table), n)); print(f'   {time.monotonic()-start:.0f} s', flush=True)
     if not rows: sys.exit('nothing was measured')
-    d = pd.concat(rows, ignore_index=True); new = d.assign(reached=reached(d), machine=processor(), versions=' '.join(f'{k} {v}' for k, v in versions('torch','timm','pydicom','numba','pandas','onnxruntime').items()))
+    d = pd.concat(rows, ignore_index=True); new = d.assign(reached=reached(d), machine='' if gather else processor(), versions='' if gather else ' '.join(f'{k} {v}' for k, v in versions('torch','timm','pydicom','numba','pandas','onnxruntime').items()))
     if only and out.is_file(): old = read_table(out); new = pd.concat([old[~old.benchmark.isin(only)], new], ignore_index=True)
     write_table(out, new); print(new.drop(columns=['machine','versions','unit']).to_string(index=False)); print(out)
     if failed: sys.exit(f"not measured: {', '.join(failed)}")
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    a.add_argument('--only', type=lambda s: s.split(','), default=[], help='benchmarks, by name with commas'); a.add_argument('--out', type=Path, default=HERE/'results'/'bench.csv', help='where the table goes')
+    a.add_argument('--only', type=lambda s: s.split(','), default=[], help='benchmarks, by name with commas'); a.add_argument('--gather', action='store_true', help='run nothing, put together what is there'); a.add_argument('--out', type=Path, default=HERE/'results'/'bench.csv', help='where the table goes')
     main(**vars(a.parse_args()))

@@ -9,8 +9,8 @@ __all__ = ['SCHEDULES', 'OPTIMIZERS', 'AMOUNTS', 'LIMITS', 'CONTROLS', 'ReportTr
            'other_patient', 'blind_controls', 'opacity_implied', 'label_facts', 'control_scores', 'ReportEvaluation',
            'read_report_evaluation', 'verdict', 'plot_leads', 'test_reports', 'draft', 'merged']
 
-# %% ../nbs/13_llama_training.ipynb #99e0db49
-import hashlib, importlib, math, os, secrets, shutil
+# %% ../nbs/13_llama_training.ipynb #10219c9b
+import hashlib, importlib, logging, math, os, secrets, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -154,8 +154,9 @@ def _tower_check(model, processor, cohort, valid, head, y, yv):
     guess = torch.logit(y.nanmean(0).clamp(.01, .99)).expand(len(yv), -1); model.train()
     return dict(valid_loss=float(_known_loss(logits, yv)), guessing=float(_known_loss(guess, yv)))
 
-# %% ../nbs/13_llama_training.ipynb #54b18e19
+# %% ../nbs/13_llama_training.ipynb #1f95d210
 def _trainer_class():
+    logging.getLogger('bitsandbytes').setLevel(logging.ERROR) # it warns of a kernel that a tiny model does not need
     unsloth = _unsloth(); trl = _package('trl', 'training a report model', 'reports'); from transformers import Trainer
     class ReportTrainer(trl.SFTTrainer):
         "TRL's trainer, with a loss that a CPU can compute; it keeps to itself"
@@ -601,7 +602,7 @@ def read_report_evaluation(
     folder = Path(folder); g = read_table(folder/'generated.parquet', need=['study_id','reference','generated'])
     return ReportEvaluation(folder, read_table(folder/'rows.parquet'), g, read_table(folder/'metrics.csv', need=METRIC_COLUMNS), read_table(folder/'controls.csv'), read_json(folder/'facts.json'))
 
-# %% ../nbs/13_llama_training.ipynb #0d9f2d89
+# %% ../nbs/13_llama_training.ipynb #90ec30bc
 def verdict(
     ev:ReportEvaluation # an evaluation
 )->str: # a few sentences, one a line
@@ -619,6 +620,7 @@ def _and_beyond(ev): # invented, omitted, cut, seen
     name, get = ev.metric.removeprefix('F1 micro'), lambda k: ev.score(k).value; n = len(ev.reports); cut, seen = int(ev.reports.cut.sum()), ev.facts.get('seen', 0)
     left = f"of those that are there it leaves out {get('omitted' + name):.0%}"; wrong = get('invented' + name)
     out = [f'It states no finding; {left}.' if np.isnan(wrong) else f'Of the findings that it states {wrong:.0%} are not there; {left}.']
+    if (kinds := ev.reports.generated.nunique()) < n/4: out.append(f"It wrote {kinds:,} different report{'s'*(kinds != 1)} on {n:,} studies.")
     if cut: out.append(f'{cut:,} of {n:,} reports were cut off before their end.')
     return out + ([f'{seen:,} of {n:,} studies are of patients whom the model was trained on, or by whom its training was stopped: these figures are too good.'] if seen else [])
 

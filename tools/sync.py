@@ -16,10 +16,10 @@ def readme():
     import nbformat, re
     nb = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4)
     nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
-    for c in nb.cells: c.source = '\n'.join(l for l in c.source.splitlines() if not l.startswith('#|'))
+    for c in nb.cells: c.source = '' if '#| echo: false' in c.source else '\n'.join(l for l in c.source.splitlines() if not l.startswith('#|'))
     nb.metadata['language_info'] = dict(name='python')
     text, _ = MarkdownExporter().from_notebook_node(nb)
-    text = re.sub(r'<style.*?</style>\s*', '', text, flags=re.S)
+    text = re.sub(r'<style.*?</style>\s*|```python\s*```\s*', '', text, flags=re.S)
     text = re.sub(r'\]\((?!\w+:|#|nbs/)([^)]+\.(?:ipynb|png|svg))\)', r'](nbs/\1)', re.sub(r'\n{3,}', '\n\n', text))
     (ROOT/'README.md').write_text(text.strip()+'\n', encoding='utf-8')
 
