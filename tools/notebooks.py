@@ -19,7 +19,7 @@ def listed(slow=False):
 def environment():
     "One thread a process, no progress bars, bytecode kept: two notebooks share two cores"
     env = {k:v for k,v in os.environ.items() if k != 'PYTHONDONTWRITEBYTECODE'}
-    return env | dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', NUMBA_NUM_THREADS='1', TQDM_DISABLE='1', OMP_WAIT_POLICY='passive', PYTHONWARNINGS='ignore', IPYTHONDIR=str(ROOT/'.venv'/'ipython'))
+    return env | dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', NUMBA_NUM_THREADS='1', OMP_WAIT_POLICY='passive', PYTHONWARNINGS='ignore', IPYTHONDIR=str(ROOT/'.venv'/'ipython'))
 
 def command(nb, slow, save):
     "What runs one notebook"
