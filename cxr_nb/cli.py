@@ -483,7 +483,7 @@ def cxr_report_train(
     from cxr_nb.llama_training import train_reports
     print(train_reports(**kw))
 
-# %% ../nbs/16_cli.ipynb #9f0971d4
+# %% ../nbs/16_cli.ipynb #a995996a
 @command
 def cxr_report_test(
     run:str, # run folder
@@ -507,7 +507,7 @@ def cxr_report(
     temperature:float=0., # 0: the likeliest token each time
     min_p:float=0., # of random words
     check:str=None, # run folder of a classifier: write beside each draft which sentences it supports and contradicts
-    detector:str=None, # with check, run folder of a detector: the sides of its boxes count too
+    detector:str=None, # with check, run folder of a detector: its surest boxes and their sides count too
     config:str=None # preset, or JSON file with a section report
 ):
     "Write draft reports on files; a draft is no report until a radiologist has read the image"

@@ -106,7 +106,7 @@ def _where(cohort, ev, triage_run):
              figure_html(box_sheet(ev.rows, ev.truth, ev.detections, films(cohort), n=4, geometry=cohort.meta['geometry']), 'The largest findings that no box met.')]
     return ''.join(parts) + (f'<p>A triage of normal and abnormal by header and pixels stands before it: below its threshold a film keeps no box.</p>{gate_html(ev, cohort, triage_run)}' if triage_run else '')
 
-# %% ../nbs/15_demo.ipynb #a505dfcc
+# %% ../nbs/15_demo.ipynb #55eb0a0b
 def texts_html(
     rep, # a `ReportEvaluation` of the cohort
     ev:Evaluation, # of a classifier, on the same films
@@ -128,7 +128,7 @@ def texts_html(
 def _told(cohort, run, ev, rep, valid):
     from cxr_nb.llama_training import verdict
     said = ''.join(f'<p>{html.escape(l)}</p>' for l in verdict(rep).splitlines())
-    return f'<h2>What a writer makes of it</h2><p>A tiny Mllama that has learnt from these films\' reports for a minute or two. It writes well and does not see: read its sentences, then the table below them. Fluency is no evidence.</p>{texts_html(rep, ev, valid, cohort)}{leads_html(rep)}{said}'
+    return f'<h2>What a writer makes of it</h2><p>A tiny Mllama that has learnt from these films\' reports for a minute or two. Read its sentences, then the table below them, which says whether it sees. Fluency is no evidence.</p>{texts_html(rep, ev, valid, cohort)}{leads_html(rep)}{said}'
 
 # %% ../nbs/15_demo.ipynb #f20e0856
 def page(

@@ -73,14 +73,14 @@ def read_predictions(
     if (n := p.index.duplicated().sum()): raise ValueError(f'{name} names {n:,} images more than once, such as {p.index[p.index.duplicated()][0]}')
     return p.rename(columns=lambda c: re.sub('^(prob|p|score)_', '', str(c)))
 
-# %% ../nbs/14_results_analysis.ipynb #00ef2f6f
+# %% ../nbs/14_results_analysis.ipynb #d62178db
 def read_truth(
     what:str|Path # a cohort folder, an evaluation or run folder, or a CSV: an image and its findings (a column of 1 and 0 each, or NIH's `Finding Labels`)
 )->tuple: # rows (EVAL_COLUMNS), truth by bare name
     "Who is on the images, and what they show"
     path = Path(what)
     if path.is_dir() and (path/'cohort.json').is_file(): c = read_cohort(path); c.df.attrs['unit'] = c.meta.get('unit', 'patient'); return c.df, c.df[c.labels].set_axis(bare_id(c.df.image_id))
-    if path.is_dir(): ev = read_evaluation(evaluation_of(path)); return ev.rows, wide_predictions(ev.predictions, 'y').loc[ev.rows.image_id].set_axis(bare_id(ev.rows.image_id))
+    if path.is_dir(): ev = read_evaluation(evaluation_of(path)); ev.rows.attrs['unit'] = ev.metrics.unit.iloc[0]; return ev.rows, wide_predictions(ev.predictions, 'y').loc[ev.rows.image_id].set_axis(bare_id(ev.rows.image_id))
     df, name = read_table(path), path.name; key = _column(df, ID_NAMES, name); who = next((c for c in WHO_NAMES if c in df), None)
     if 'Finding Labels' in df: y = df['Finding Labels'].str.get_dummies('|').drop(columns='No Finding', errors='ignore').astype(float)
     else: y = df[[c for c in df if c not in (key, who) and pd.api.types.is_numeric_dtype(df[c]) and df[c].dropna().isin([0,1]).all()]].astype(float)
@@ -116,7 +116,7 @@ def outside(
     table = score_table(y, p, labels, who.to_numpy(), unit, n_boot=n_boot, seed=seed)
     return write_evaluation(Path(out)/'eval'/'outside-test', rows.reindex(columns=EVAL_COLUMNS), long_predictions(rows.assign(**dict(zip(labels, y.T))), p, labels), table)
 
-# %% ../nbs/14_results_analysis.ipynb #448cc26d
+# %% ../nbs/14_results_analysis.ipynb #71bcdf86
 LOWER = ('brier','ece','invented','omitted') # of these, less is better
 
 def holm(
@@ -134,9 +134,9 @@ def words(
     corrected:float=0. # p after correction for all findings
 )->str: # such as "better by 0.02 to 0.05"
     "A difference in plain words"
-    a, b = (round(v, 3) + 0. for v in ((-hi, -lo) if metric in LOWER else (lo, hi))) # no -0.000
+    a, b = (-hi, -lo) if metric in LOWER else (lo, hi)
     if np.isnan(a): return 'too few to say'
-    if a <= 0 <= b: return f'not told apart ({a:+.3f} to {b:+.3f})'
+    if a <= 0 <= b: return f'not told apart ({round(a, 3)+0.:+.3f} to {round(b, 3)+0.:+.3f})' # no -0.000
     said = f'better by {a:.3f} to {b:.3f}' if a > 0 else f'worse by {-b:.3f} to {-a:.3f}'
     return said + (', not once all findings count' if corrected > .05 else '')
 
@@ -348,7 +348,7 @@ def _group_figures(ev, labels):
     d = read_table(file); ok = [l for l in labels if d[(d.label == l) & d['diff'].notna()].shape[0]]
     return figure_html(_panels(ok, lambda l, ax: plot_subgroups(d, l, ax=ax), (4.6,3.6)), 'Subgroups, less all others; hollow where there are few.') if ok else ''
 
-# %% ../nbs/14_results_analysis.ipynb #de620e3c
+# %% ../nbs/14_results_analysis.ipynb #2655a51d
 def report(
     runs:dict, # from `read_runs`
     reference:str=None, # all others against this one
@@ -380,6 +380,7 @@ def _classifier_parts(runs, labels, root, images, out):
                   f'<h2>{html.escape(k)}: surest and wrong</h2>', gallery_html(e, root, images, out)]
     return parts
 
+# %% ../nbs/14_results_analysis.ipynb #88b2ae58
 def _report_parts(runs, images):
     parts = []
     for k,e in runs.items():
@@ -392,6 +393,7 @@ def _report_parts(runs, images):
         else: parts.append("<p>Texts are left out, since reports are patients' data; --images embed puts them in.</p>")
     return parts
 
+# %% ../nbs/14_results_analysis.ipynb #9c5c4bb7
 def leads_html(
     ev:ReportEvaluation # an evaluation
 )->str:
