@@ -459,7 +459,7 @@ def read_rules(
     cuts.attrs = {k: v for k, v in d.items() if k not in ('cuts','boxes')}
     return cuts, d['boxes'] and _infinite(d['boxes'])
 
-# %% ../nbs/13a_report_check.ipynb #a035127d
+# %% ../nbs/13a_report_check.ipynb #e683d594
 def _valid_of(run, how): # its newest evaluation of films that it has not learnt from, and that are no test
     found = sorted((f for k in ('valid','oof') for f in Path(run).glob(f'eval/*-{k}/metrics.csv')), key=lambda f: f.stat().st_mtime)
     if not found: raise FileNotFoundError(f'{run} has no evaluation of validation films, which says how far it may be trusted; {how} makes one')
@@ -468,7 +468,9 @@ def _valid_of(run, how): # its newest evaluation of films that it has not learnt
 def _boxes_on(detector, valid, files, out, policy): # joined validation films, boxes of files as an evaluation without truth, what they may decide, and the weights
     from cxr_nb.box_results import BoxEvaluation, read_box_evaluation
     from cxr_nb.detection import detect_files
-    known = read_box_evaluation(_valid_of(detector, f'cxr_detect_test {detector} --cohort COHORT --split valid')); valid, how = with_boxes(valid, known); d = detect_files(detector, files, out, policy=policy)
+    known = read_box_evaluation(_valid_of(detector, f'cxr_detect_test {detector} --cohort COHORT --split valid')); ids = valid.rows.image_id[valid.rows.image_id.isin(known.rows.image_id)] # on many films nobody looked for boxes
+    if not len(ids): raise ValueError(f'{Path(detector).name} was validated on none of the films that the classifier was; are both of one cohort and split?')
+    valid = replace(valid, rows=valid.rows[valid.rows.image_id.isin(ids)].reset_index(drop=True), predictions=valid.predictions[valid.predictions.image_id.isin(ids)]); valid, how = with_boxes(valid, known); d = detect_files(detector, files, out, policy=policy)
     return valid, BoxEvaluation(Path(), pd.DataFrame(d.attrs['frames']), d, d, d), fit_boxes(known), how
 
 def check_drafts(
